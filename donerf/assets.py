@@ -12,16 +12,15 @@ def asset(name: str) -> Path:
               "shaders/frame.frag"
     returns:  an existing path
     """
-    # A checkout has the files beside the package; the wheel carries a copy inside it. The checkout
-    # comes first, so that an edited shader is the one that runs.
-    places = (_PACKAGE.parent / name, _PACKAGE / "_bundled" / name)
-    for place in places:
-        if place.exists():
-            return place
-    raise FileNotFoundError(
-        f"'{name}' must travel with the program, but is neither {places[0]} nor {places[1]}; "
-        "check the name, or install the program again"
-    )
+    # The wheel carries a copy inside the package; a checkout has the files beside it.
+    bundled = _PACKAGE / "_bundled"
+    path = (bundled if bundled.is_dir() else _PACKAGE.parent) / name
+    if not path.exists():
+        raise FileNotFoundError(
+            f"'{name}' must travel with the program, but there is no {path}; "
+            "check the name, or install the program again"
+        )
+    return path
 
 
 def default_scene() -> Path:
