@@ -1,6 +1,7 @@
 """The direction of imports: config <- geometry <- model <- ... <- cli, and no way back."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,11 @@ SCRIPTS = ("train_oracle", "train_shader", "view")
 # A part may import the parts on the lines above its own, and itself; parts on one line do not know
 # each other. `__init__` is what `import donerf` offers: public names of the parts below it.
 LAYERS = (
-    ("config", "assets", "command"),
+    ("config", "assets", "command", "files", "precision"),
     ("geometry",),
     ("model", "data"),
     ("scene_file",),
-    ("renderer",),
+    ("renderer", "describe"),
     ("__init__",),
     ("training", "backends", "baselines"),
     ("evaluation",),
@@ -83,7 +84,7 @@ def is_allowed(importer: str, imported: str, is_lazy: bool) -> bool:
     if importer == imported:
         return True
     if importer == "data":
-        return imported in ("config", "geometry", "assets", "command")
+        return imported in (*LAYERS[0], "geometry")
     # The renderer's module chooses the backend: the one way upwards, taken when it is called.
     if importer == "renderer" and imported == "backends":
         return is_lazy
@@ -129,7 +130,7 @@ def test_donerf_knows_no_window():
 
 
 def test_the_command_imports_the_heavy_parts_only_when_they_are_needed():
-    light = {"__future__", "argparse", "collections", "pathlib", "sys", "typing"}
+    light = sys.stdlib_module_names | {"tyro"}
     eager = [one for one in read_imports("donerf") if part_of_file(one.file) == "cli"]
     eager = [one for one in eager if not one.is_lazy and one.module != "donerf.command"]
 
@@ -143,7 +144,7 @@ def test_only_the_cuda_backend_imports_triton_and_lazily():
 
 
 def test_the_viewer_uses_public_names_of_donerf_only():
-    public = {"donerf", "donerf.assets", "donerf.command"}
+    public = {"donerf", "donerf.renderer", "donerf.assets", "donerf.command", "donerf.files"}
     imports = [one for one in read_imports("viewer") if one.top == "donerf"]
 
     assert not [str(one) for one in imports if one.module not in public]

@@ -1,0 +1,76 @@
+"""What a scene file holds, in words: `donerf info`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from donerf.scene_file import Scene, SceneCell
+
+
+def describe(scene: Scene) -> list[tuple[str, str]]:
+    """A label and its text for each line of the table; what the file does not say is left out."""
+    metadata = scene.metadata
+    lines = [
+        ("scene", scene.name),
+        ("file", _file(scene)),
+        ("license", metadata.license),
+        ("credits", metadata.credits),
+        ("world up", _numbers(metadata.world_up)),
+        ("test poses", str(len(metadata.test_poses) or "")),
+    ]
+    for index, cell in enumerate(scene.cells):
+        prefix = f"cell {index}: " if len(scene.cells) > 1 else ""
+        lines += [(prefix + label, text) for label, text in _describe_cell(cell)]
+    lines += [("trained: " + label, text) for label, text in _flatten(metadata.provenance)]
+    lines += [("quality: " + label, text) for label, text in _flatten(metadata.quality)]
+    return [(label, text) for label, text in lines if text]
+
+
+def _file(scene: Scene) -> str:
+    if scene.path is None:
+        return ""
+    megabytes = scene.path.stat().st_size / 1e6
+    return f"{scene.path} ({megabytes:.2f} MB, format {scene.metadata.format})"
+
+
+def _describe_cell(scene_cell: SceneCell) -> list[tuple[str, str]]:
+    cell, networks = scene_cell.cell, scene_cell.networks
+    shading = "not trained yet; the oracle's depth can be shown"
+    if networks.shading is not None:
+        kind = networks.shading.settings
+        shading = f"{kind.layers} x {kind.width}, {kind.shape}, {_size(networks.shading)}"
+    kind = networks.oracle.settings
+    yaw, pitch = cell.view_rotation_deg
+    return [
+        ("center", _numbers(cell.center)),
+        ("size", _numbers(cell.size)),
+        ("depth", f"{_numbers(cell.depth_range)} from the camera, scene units"),
+        ("view", f"yaw {yaw:g}°, pitch {pitch:g}°, field {math.degrees(cell.fov_x):.1f}°"),
+        ("oracle", f"{kind.layers} x {kind.width}, {kind.bins} bins, {_size(networks.oracle)}"),
+        ("shading", shading),
+    ]
+
+
+def _size(network: nn.Module) -> str:
+    return f"{sum(parameter.numel() for parameter in network.parameters()):,} parameters"
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested notes as lines such as ("oracle steps", "12000")."""
+    lines = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            lines += _flatten(value, f"{prefix}{key} ")
+        else:
+            text = f"{value:.4g}" if isinstance(value, float) else value
+            lines.append((prefix + key, text if isinstance(text, str) else json.dumps(text)))
+    return lines

@@ -1,0 +1,52 @@
+import subprocess
+import sys
+
+import pytest
+
+from donerf.cli import COMMANDS, run
+
+
+def test_help_names_every_command(capsys):
+    run(["--help"])
+
+    shown = capsys.readouterr().out
+    assert all(f"\n  {name} " in shown for name in COMMANDS)
+
+
+def test_no_arguments_show_the_help(capsys):
+    run([])
+
+    assert capsys.readouterr().out.startswith("usage: donerf")
+
+
+def test_help_is_answered_without_torch():
+    code = (
+        "import sys; from donerf.cli import run; run(['--help']); sys.exit('torch' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str, capsys):
+    with pytest.raises(SystemExit) as end:
+        run([name, "--help"])
+
+    assert not end.value.code
+    assert "usage: " in capsys.readouterr().out
+
+
+def test_a_misspelled_command_is_answered_with_the_nearest():
+    with pytest.raises(ValueError, match="got 'infp'; did you mean 'info'"):
+        run(["infp"])
+
+
+def test_a_wrong_command_ends_with_one_sentence_and_exit_code_2():
+    code = "from donerf.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "info", "nowhere.donerf"], capture_output=True, text=True
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no scene file nowhere.donerf")
+    assert len(done.stderr.splitlines()) == 1
