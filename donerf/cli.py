@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+import tyro
+from tyro.conf import Positional, arg
 
 from donerf.command import run_as_command
 
@@ -35,17 +38,64 @@ examples:
 
 `donerf COMMAND --help` says more about each."""
 
+TRAIN_HELP = """\
+usage: donerf train oracle|shader CONFIG [OPTION ...]
+
+First the oracle, which says where on a ray its few samples belong; then, with the same config, the
+shading network, which says what color they have. Ctrl-C saves, --resume goes on.
+
+examples:
+  donerf train oracle configs/courtyard.toml
+  donerf train shader configs/courtyard.toml
+  donerf train oracle configs/courtyard.toml --oracle.width 256
+  donerf train oracle configs/courtyard.toml --help      all settings with their defaults"""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What `donerf evaluate` measures, on what, and where the results go."""
+
+    file: Positional[Path]
+    """the scene, a .donerf file"""
+    data: Path
+    """data set that is compared with: a folder, or a file of `donerf prepare --pack`"""
+    samples: str = "1,2,4,8,16"
+    """samples per ray, one row of the table each"""
+    split: Literal["train", "val", "test"] = "test"
+    """which views; no training has seen the test views"""
+    placement: Literal["oracle", "uniform", "true-depth"] = "oracle"
+    """where the samples go; true-depth shows what a perfect oracle would give"""
+    downscale: int = 1
+    """compare pictures this many times smaller"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """what renders"""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """of the matrix products"""
+    json: Path | None = None
+    """write the results, and the machine they were measured on, to this file"""
+    save: Path | None = None
+    """write picture, ground truth and difference side by side into this folder"""
+
 
 def view(arguments: list[str]) -> int | None:
     """Fly through a scene in a window, or render the flight to a film."""
     from viewer.app import main as view_main
 
-    return view_main(arguments)
+    return view_main(arguments, "donerf view")
 
 
 def train(arguments: list[str]) -> None:
-    """Train one of the two networks: oracle, then shader."""
-    raise NotImplementedError(arguments)
+    """Train one of the two networks: first the oracle, then the shader."""
+    network, *options = arguments or ["--help"]
+    if network in ("-h", "--help"):
+        print(TRAIN_HELP)
+        return
+    if network not in ("oracle", "shader"):
+        raise ValueError(f"what is trained must be oracle or shader, got '{network}'")
+    from donerf.recipes import oracle_recipe, shading_recipe
+
+    recipe = {"oracle": oracle_recipe, "shader": shading_recipe}[network]
+    recipe(options, TRAIN_HELP.partition("\n\n")[2], f"donerf train {network}")
 
 
 def info(file: Positional[Path]) -> None:
@@ -66,16 +116,59 @@ def info(file: Positional[Path]) -> None:
     Console().print(table)
 
 
-# Those that read their own command line, and those whose options are their parameters.
-FORWARDED = {"view": view, "train": train}
-COMMANDS = {"info": info}
+def evaluate(options: Annotated[EvaluateOptions, arg(name="")]) -> None:
+    """Measure a scene file against a data set: quality and cost by samples per ray.
+
+    Prints a table: PSNR, SSIM and FLIP of the 8-bit pictures, mean over the views; milliseconds a
+    frame; millions of floating-point operations a pixel.
+    """
+    samples = sample_counts(options.samples)
+
+    from rich.console import Console
+
+    from donerf.evaluation.quality import evaluate_file, print_table, write_report
+
+    report = evaluate_file(
+        file=options.file,
+        data=options.data,
+        samples=samples,
+        split=options.split,
+        placement=options.placement,
+        downscale=options.downscale,
+        device=options.device,
+        precision=options.precision,
+        save=options.save,
+    )
+    print_table(report, Console())
+    if options.json is not None:
+        write_report(report, options.json)
+
+
+def sample_counts(text: str) -> tuple[int, ...]:
+    """Read "1,2,4" as (1, 2, 4)."""
+    try:
+        return tuple(int(count) for count in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"--samples must be numbers with commas between them, such as 1,2,4; got '{text}'"
+        ) from None
+
+
+COMMANDS: dict[str, Callable[..., int | None]] = {
+    "view": view,
+    "info": info,
+    "evaluate": evaluate,
+    "train": train,
+}
+# These read their command line themselves; the options of the others are their parameters.
+FORWARDED = ("view", "train")
 
 
 def help_text() -> str:
     """All commands, each with the first line of its docstring."""
     lines = [
         f"  {name:<12}{(command.__doc__ or '').splitlines()[0]}"
-        for name, command in (FORWARDED | COMMANDS).items()
+        for name, command in COMMANDS.items()
     ]
     return HELP.format(commands="\n".join(lines))
 
@@ -89,16 +182,13 @@ def run(arguments: Sequence[str]) -> int | None:
     if name == "--version":
         print(version("donerf"))
         return None
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "donerf --help explains them"
+        raise ValueError(f"the command must be one of {', '.join(COMMANDS)}, got '{name}'; {hint}")
     if name in FORWARDED:
-        return FORWARDED[name](options)
-    if name in COMMANDS:
-        import tyro
-
-        return tyro.cli(COMMANDS[name], args=options, prog=f"donerf {name}")
-    known = [*FORWARDED, *COMMANDS]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else "try donerf --help"
-    raise ValueError(f"the command must be one of {', '.join(known)}, got '{name}'; {hint}")
+        return COMMANDS[name](options)
+    return tyro.cli(COMMANDS[name], args=options, prog=f"donerf {name}")
 
 
 def main() -> None:

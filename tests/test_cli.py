@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from donerf.cli import COMMANDS, run
+from donerf.cli import COMMANDS, run, sample_counts
 
 
 def test_help_names_every_command(capsys):
@@ -39,6 +39,17 @@ def test_every_command_explains_itself(name: str, capsys):
 def test_a_misspelled_command_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match="got 'infp'; did you mean 'info'"):
         run(["infp"])
+
+
+def test_sample_counts_are_numbers_with_commas():
+    assert sample_counts("1,2,16") == (1, 2, 16)
+    with pytest.raises(ValueError, match="such as 1,2,4; got '1,x'"):
+        run(["evaluate", "scene.donerf", "--data", "data", "--samples", "1,x"])
+
+
+def test_only_oracle_and_shader_can_be_trained():
+    with pytest.raises(ValueError, match="must be oracle or shader, got 'configs/a.toml'"):
+        run(["train", "configs/a.toml"])
 
 
 def test_a_wrong_command_ends_with_one_sentence_and_exit_code_2():

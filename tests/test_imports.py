@@ -22,6 +22,7 @@ LAYERS = (
     ("__init__",),
     ("training", "backends", "baselines"),
     ("evaluation",),
+    ("recipes",),
     ("cli",),
 )
 LAYER_OF = {part: index for index, parts in enumerate(LAYERS) for part in parts}
