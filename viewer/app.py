@@ -1,0 +1,228 @@
+"""The viewer from its command line to its end: opens the window, or films where there is none."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from viewer.arguments import FILM_FRAMES, FILM_SIZE, SAMPLES, WINDOW_SIZE, Arguments, parse
+from viewer.controls import help_text
+
+# The rest stands on torch, whose import takes seconds: a wrong option is told before that.
+if TYPE_CHECKING:
+    from donerf import Camera, Renderer, Scene, ViewCell
+    from viewer.capture import PoseFile
+    from viewer.status import StatusFile
+    from viewer.window import Window
+
+CPU_BUDGET_MS = 66.0
+GPU_BUDGET_MS = 14.0
+
+
+def main(argv: Sequence[str], program: str = "view.py") -> int | None:
+    """Run the viewer; returns the exit code, None for success."""
+    arguments = parse(argv, program)
+    if arguments.help_keys:
+        print(help_text())
+        return None
+
+    from viewer.status import Status, StatusFile
+
+    status = StatusFile(arguments.status_file)
+    status.write(Status("starting"))
+    try:
+        _run(_set_up(arguments, status))
+    except (ValueError, OSError) as error:
+        status.write(Status("failed", error=str(error)))
+        raise
+    return None
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What was asked for, and what it takes to show it."""
+
+    arguments: Arguments
+    scene: Scene
+    renderer: Renderer
+    pose: PoseFile | None
+    status: StatusFile
+
+    @property
+    def cell(self) -> ViewCell:
+        """The cell that is flown through."""
+        return self.scene.cells[0].cell
+
+    @property
+    def samples(self) -> int:
+        """Per ray: as asked for, else as the pose file says."""
+        of_pose = self.pose.samples if self.pose is not None else None
+        return self.arguments.samples or of_pose or SAMPLES
+
+    @property
+    def mode(self) -> str:
+        """What to show: as asked for, else as the pose file says."""
+        of_pose = self.pose.mode if self.pose is not None else None
+        return self.arguments.mode or of_pose or "color"
+
+    @property
+    def film_size(self) -> tuple[int, int]:
+        """Width and height of a film or picture, pixels."""
+        of_pose = self.pose.size if self.pose is not None else None
+        return self.arguments.size or of_pose or FILM_SIZE
+
+    @property
+    def out(self) -> Path:
+        """The file that is written without a display."""
+        return self.arguments.out or Path("fly.mp4" if self.pose is None else "picture.png")
+
+
+def _set_up(arguments: Arguments, status: StatusFile) -> Setup:
+    from donerf import load_scene, make_renderer
+    from donerf.assets import default_scene
+    from viewer.capture import read_pose
+
+    pose = read_pose(arguments.pose) if arguments.pose is not None else None
+    scene = load_scene(arguments.file or default_scene())
+    if pose is not None:
+        _check_pose(pose, scene, arguments.free)
+    renderer = make_renderer(scene, arguments.device, arguments.precision, arguments.backend)
+    setup = Setup(arguments, scene, renderer, pose, status)
+    counts = renderer.info.sample_counts
+    if counts is not None and setup.samples not in counts:
+        raise ValueError(
+            f"this scene is rendered with {', '.join(map(str, counts))} samples per ray, got "
+            f"{setup.samples}; choose one of them with --samples"
+        )
+    return setup
+
+
+def _check_pose(pose: PoseFile, scene: Scene, is_free: bool) -> None:
+    """A pose outside the cell has no defined picture; it is shown only on demand."""
+    cell = scene.cells[0].cell
+    position = pose.matrix[:3, 3]
+    if cell.contains(position):
+        return
+    place = ", ".join(f"{x:g}" for x in position)
+    box = " x ".join(f"{a:g} ... {b:g}" for a, b in zip(cell.lower, cell.upper, strict=True))
+    if not is_free:
+        raise ValueError(
+            f"the pose must lie in the view cell {box} of '{scene.name}', got {place} in "
+            f"{pose.path}; --free shows it all the same, extrapolated"
+        )
+    print(f"note: {place} lies outside the view cell {box}: extrapolated", file=sys.stderr)
+
+
+def _run(setup: Setup) -> None:
+    try:
+        if setup.arguments.headless or setup.arguments.out is not None:
+            _film(setup)
+            return
+        window = _open_window(setup)
+        if window is None:
+            _film(setup)
+        else:
+            _fly(setup, window)
+    finally:
+        setup.renderer.close()
+
+
+def _open_window(setup: Setup) -> Window | None:
+    """The window; None, after saying so, where there is no display."""
+    # A machine without a display may lack the libraries of windows and of OpenGL, too.
+    try:
+        from viewer.window import NoDisplayError, Window
+    except ImportError as error:
+        return _say_no_window(setup, error)
+    try:
+        return Window(setup.scene.name, *(setup.arguments.size or WINDOW_SIZE))
+    except NoDisplayError as error:
+        return _say_no_window(setup, error)
+
+
+def _say_no_window(setup: Setup, reason: Exception) -> None:
+    what = "the same flight is filmed" if setup.pose is None else "one picture is written"
+    print(f"no window, {reason}: {what} to {setup.out} instead", file=sys.stderr)
+
+
+def _fly(setup: Setup, window: Window) -> None:
+    from viewer.capture import save_capture
+    from viewer.fly import FlyLoop, Labels
+    from viewer.render_modes import RenderMode, offered_modes
+    from viewer.session import SAMPLE_COUNTS, Session, SessionSettings
+    from viewer.worker import RenderWorker
+
+    arguments, renderer = setup.arguments, setup.renderer
+    info = renderer.info
+    settings = SessionSettings(
+        modes=offered_modes(renderer),
+        sample_counts=info.sample_counts or SAMPLE_COUNTS,
+        samples=setup.samples,
+        mode=RenderMode(setup.mode),
+        budget_ms=arguments.budget_ms or (CPU_BUDGET_MS if info.device == "cpu" else GPU_BUDGET_MS),
+        is_free=arguments.free,
+    )
+    session = Session(setup.cell, settings, window.framebuffer_size, time.monotonic())
+    if setup.pose is not None:
+        session.pilot.go_to(setup.pose.matrix)
+    worker = RenderWorker(
+        renderer,
+        setup.cell,
+        announce=window.wake,
+        save=lambda picture, path: save_capture(picture, path, setup.scene.path, info),
+    )
+    try:
+        loop = FlyLoop(window, session, worker, Labels(setup.scene.name, info, arguments.captures))
+        with _sigterm_as_interrupt():
+            loop.run(setup.status, arguments.frames)
+    finally:
+        # The worker wakes the window, so it has to end first.
+        worker.close()
+        window.destroy()
+
+
+def _film(setup: Setup) -> None:
+    from viewer.camera_path import flight_matrices
+    from viewer.fly_camera import make_camera
+    from viewer.headless import FilmSettings, make_film, make_picture, print_summary
+    from viewer.render_modes import RenderMode
+
+    size, cell = setup.film_size, setup.cell
+    settings = FilmSettings(
+        setup.out, size, setup.samples, RenderMode(setup.mode), setup.arguments.fps
+    )
+    frames = setup.arguments.frames or FILM_FRAMES
+    with _sigterm_as_interrupt():
+        if setup.pose is not None:
+            camera = setup.pose.camera(cell, size)
+            summary = make_picture(setup.renderer, cell, camera, settings, setup.status)
+        elif setup.out.suffix.lower() == ".png":
+            camera = make_camera(flight_matrices(cell, 1)[0], *size, cell.fov_x)
+            summary = make_picture(setup.renderer, cell, camera, settings, setup.status)
+        else:
+            cameras: list[Camera] = [
+                make_camera(matrix, *size, cell.fov_x) for matrix in flight_matrices(cell, frames)
+            ]
+            summary = make_film(setup.renderer, cell, cameras, settings, setup.status)
+    print_summary(summary)
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """End as with Ctrl-C when asked to terminate, so that no half film is left."""
+
+    def interrupt(_: int, __: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

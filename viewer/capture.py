@@ -1,0 +1,140 @@
+"""One picture as a PNG, and beside it a JSON file from which it can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from donerf import Camera, ViewCell
+from donerf.files import write_atomically, write_text
+from donerf.renderer import RendererInfo
+from viewer.fly_camera import make_camera
+from viewer.render_modes import RenderMode
+from viewer.worker import Picture
+
+
+@dataclass(frozen=True)
+class PoseFile:
+    """What a pose file says; None where it says nothing.
+
+    matrix:    (4, 4) world_from_camera
+    fov_x:     horizontal field of view, radians
+    size:      width and height, pixels
+    """
+
+    path: Path
+    matrix: np.ndarray
+    fov_x: float | None = None
+    size: tuple[int, int] | None = None
+    samples: int | None = None
+    mode: RenderMode | None = None
+
+    def camera(self, cell: ViewCell, size: tuple[int, int]) -> Camera:
+        """The camera that it stands for, with a picture of `size` pixels."""
+        fov = self.fov_x
+        if fov is None:
+            return make_camera(self.matrix, *size, cell.fov_x)
+        # A file states the horizontal field of view, ours is that of the longer side.
+        longer = 2 * math.atan(math.tan(fov / 2) * max(size) / size[0])
+        return make_camera(self.matrix, *size, longer)
+
+
+def save_png(path: Path, pixels: np.ndarray) -> None:
+    """Write (H, W, 4) uint8 as an RGB picture; a failure leaves no half file."""
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
+    write_atomically(path, lambda beside: image.save(beside, format="PNG"))
+
+
+def save_capture(picture: Picture, path: Path, scene: Path | None, info: RendererInfo) -> None:
+    """Write the picture to `path`, and its pose and settings beside it as .json."""
+    save_png(path, picture.pixels)
+    request = picture.request
+    camera, intrinsics = request.camera, request.camera.intrinsics
+    document = {
+        "transform_matrix": camera.world_from_camera.tolist(),
+        "camera_angle_x": intrinsics.fov_x,
+        "size": [intrinsics.width, intrinsics.height],
+        "samples": request.samples,
+        "mode": str(request.mode),
+        "file": scene.name if scene is not None else None,
+        "file_sha256": _sha256(scene) if scene is not None else None,
+        "backend": info.backend,
+        "device": info.device,
+        "precision": info.precision,
+    }
+    write_text(path.with_suffix(".json"), json.dumps(document, indent=1) + "\n")
+
+
+def free_capture_path(folder: Path, name: str) -> Path:
+    """The next name in the folder that is not taken: NAME-0001.png, NAME-0002.png, ..."""
+    number = 1
+    while (path := folder / f"{name}-{number:04d}.png").exists():
+        number += 1
+    return path
+
+
+def read_pose(path: Path) -> PoseFile:
+    """Read a pose: JSON with a `transform_matrix`, such as a screenshot leaves beside itself."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"no pose file {path}; key P in the window saves a picture with its pose beside it"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"a pose file must be JSON: {error} in {path}") from None
+    if not isinstance(document, dict) or "transform_matrix" not in document:
+        raise ValueError(f"a pose file must have a 'transform_matrix', {path} has none")
+    try:
+        matrix = np.array(document["transform_matrix"], dtype=np.float64)
+    except (ValueError, TypeError):
+        raise ValueError(f"'transform_matrix' must be 4x4 numbers in {path}") from None
+    try:
+        # A camera checks that the pose is finite and rigid.
+        matrix = make_camera(matrix, 1, 1, math.pi / 2).world_from_camera
+        return PoseFile(
+            path,
+            matrix,
+            fov_x=_angle(document.get("camera_angle_x")),
+            size=_size(document.get("size")),
+            samples=_count(document.get("samples")),
+            mode=RenderMode(document["mode"]) if document.get("mode") is not None else None,
+        )
+    except ValueError as error:
+        raise ValueError(f"{error}, in {path}") from None
+
+
+def _angle(value: object) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or not 0 < value < math.pi:
+        raise ValueError(f"'camera_angle_x' must lie in (0, pi) radians, got {value!r}")
+    return float(value)
+
+
+def _size(value: object) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    match value:
+        case [int(width), int(height)] if width > 0 and height > 0:
+            return width, height
+    raise ValueError(f"'size' must be [width, height] in pixels, got {value!r}")
+
+
+def _count(value: object) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"'samples' must be a positive integer, got {value!r}")
+    return value
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,182 @@
+"""The one table of keys and mouse actions: it drives dispatch, `--help-keys` and the docs page.
+
+Inputs are named as glfw names them, without the prefix ("W", "LEFT_SHIFT", "F11"), and the mouse's
+are "MOUSE_LEFT", "MOUSE_RIGHT", "WHEEL_UP", "WHEEL_DOWN". This module knows no window library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Action(Enum):
+    """What an input asks for."""
+
+    FORWARD = auto()
+    BACKWARD = auto()
+    LEFT = auto()
+    RIGHT = auto()
+    UP = auto()
+    DOWN = auto()
+    FAST = auto()
+    SLOW = auto()
+    LOOK = auto()
+    LOOK_CAPTURED = auto()
+    SPEED_UP = auto()
+    SPEED_DOWN = auto()
+    HOME = auto()
+    FLIGHT = auto()
+    FREE = auto()
+    MORE_SAMPLES = auto()
+    FEWER_SAMPLES = auto()
+    SHOW_COLOR = auto()
+    SHOW_DEPTH = auto()
+    SHOW_ORACLE_DEPTH = auto()
+    SHOW_ENTROPY = auto()
+    SHOW_SAMPLE_COUNT = auto()
+    SHOW_OPACITY = auto()
+    SCREENSHOT = auto()
+    FULL_SCREEN = auto()
+    RELEASE = auto()
+    QUIT = auto()
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something that was pressed.
+
+    place:       the key by its place on a US keyboard, whatever is printed on it; or a mouse input
+    letter:      what this keyboard prints on the key, in capitals; None where it is no letter
+    is_control:  whether Ctrl was down
+    """
+
+    place: str
+    letter: str | None = None
+    is_control: bool = False
+
+
+@dataclass(frozen=True)
+class Pressed:
+    """An input went down, or the wheel turned by a notch."""
+
+    input: Input
+
+
+@dataclass(frozen=True)
+class Released:
+    """An input went up; named by its place, whatever else is down."""
+
+    place: str
+
+
+@dataclass(frozen=True)
+class PointerMoved:
+    """The mouse moved, in shares of the window's longer side: right and down are positive."""
+
+    right: float
+    down: float
+
+
+@dataclass(frozen=True)
+class FocusLost:
+    """Another window has the keyboard now."""
+
+
+Event = Pressed | Released | PointerMoved | FocusLost
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One line of the table.
+
+    inputs:      any of them triggers the action
+    label:       how the help names the inputs
+    is_held:     the action lasts as long as the input is down
+    by_letter:   found by the letter on the key (P for picture), not by its place (WASD)
+    """
+
+    inputs: tuple[str, ...]
+    label: str
+    action: Action
+    meaning: str
+    is_held: bool = False
+    by_letter: bool = False
+    needs_control: bool = False
+
+    def matches(self, pressed: Input) -> bool:
+        """Whether this input means this line. Ctrl+W must not fly, so Ctrl has to agree."""
+        if self.needs_control != pressed.is_control:
+            return False
+        # A keyboard without Latin letters (Greek, Cyrillic) is read by place as well.
+        has_letter = pressed.letter is not None and pressed.letter.isascii()
+        name = pressed.letter if self.by_letter and has_letter else pressed.place
+        return name in self.inputs
+
+
+BINDINGS = (
+    Binding(("W", "UP"), "W, up arrow", Action.FORWARD, "fly forward", is_held=True),
+    Binding(("S", "DOWN"), "S, down arrow", Action.BACKWARD, "fly backward", is_held=True),
+    Binding(("A", "LEFT"), "A, left arrow", Action.LEFT, "fly left", is_held=True),
+    Binding(("D", "RIGHT"), "D, right arrow", Action.RIGHT, "fly right", is_held=True),
+    Binding(("E",), "E", Action.UP, "rise", is_held=True),
+    Binding(("Q",), "Q", Action.DOWN, "sink", is_held=True),
+    Binding(("LEFT_SHIFT", "RIGHT_SHIFT"), "Shift", Action.FAST, "4 times as fast", is_held=True),
+    Binding(("LEFT_ALT", "RIGHT_ALT"), "Alt", Action.SLOW, "a quarter as fast", is_held=True),
+    Binding(("WHEEL_UP",), "wheel up", Action.SPEED_UP, "fly faster from now on (x 1.1)"),
+    Binding(("WHEEL_DOWN",), "wheel down", Action.SPEED_DOWN, "fly slower from now on (/ 1.1)"),
+    Binding(
+        ("MOUSE_LEFT",),
+        "left drag",
+        Action.LOOK,
+        "look around: the picture follows the pointer",
+        is_held=True,
+    ),
+    Binding(
+        ("MOUSE_RIGHT",),
+        "right button held",
+        Action.LOOK_CAPTURED,
+        "look around with the pointer captured: the view follows the mouse",
+        is_held=True,
+    ),
+    Binding(("HOME",), "Home", Action.HOME, "back to the start: place, direction and speed"),
+    Binding(("SPACE",), "Space", Action.FLIGHT, "start or stop the default flight"),
+    Binding(
+        ("F",), "F", Action.FREE, "leave the view cell, or return (extrapolated)", by_letter=True
+    ),
+    Binding(("EQUAL", "KP_ADD"), "=", Action.MORE_SAMPLES, "more samples per ray (1 ... 16)"),
+    Binding(("MINUS", "KP_SUBTRACT"), "-", Action.FEWER_SAMPLES, "fewer samples per ray"),
+    Binding(("1", "KP_1"), "1", Action.SHOW_COLOR, "show color"),
+    Binding(("2", "KP_2"), "2", Action.SHOW_DEPTH, "show depth, from the shaded samples"),
+    Binding(("3", "KP_3"), "3", Action.SHOW_ORACLE_DEPTH, "show the depth that the oracle expects"),
+    Binding(("4", "KP_4"), "4", Action.SHOW_ENTROPY, "show how undecided the oracle is (entropy)"),
+    Binding(("5", "KP_5"), "5", Action.SHOW_SAMPLE_COUNT, "show how many samples a ray got"),
+    Binding(("6", "KP_6"), "6", Action.SHOW_OPACITY, "show opacity"),
+    Binding(
+        ("P",), "P", Action.SCREENSHOT, "save a picture, and beside it its pose", by_letter=True
+    ),
+    Binding(("F11",), "F11", Action.FULL_SCREEN, "full screen, or back"),
+    Binding(("ESCAPE",), "Esc", Action.RELEASE, "free the pointer, leave full screen"),
+    Binding(("Q",), "Ctrl+Q", Action.QUIT, "quit", by_letter=True, needs_control=True),
+)
+
+
+def find_binding(pressed: Input) -> Binding | None:
+    """What an input means, None when nothing."""
+    return next((binding for binding in BINDINGS if binding.matches(pressed)), None)
+
+
+def actions_of(place: str) -> frozenset[Action]:
+    """The held actions that end when this input is let go, whatever else is down by then."""
+    return frozenset(b.action for b in BINDINGS if b.is_held and place in b.inputs)
+
+
+def help_text() -> str:
+    """The table as text, for `--help-keys`."""
+    width = max(len(binding.label) for binding in BINDINGS)
+    lines = [f"  {binding.label:<{width}}  {binding.meaning}" for binding in BINDINGS]
+    note = (
+        "W A S D E Q mean places on the keyboard, so they lie together on every layout;\n"
+        "F, P and Ctrl+Q mean the letters printed on the keys."
+    )
+    return "\n".join(("Keys and mouse:", *lines, "", note))

@@ -1,0 +1,48 @@
+"""The status file: what the viewer is doing, for a test or a script that waits for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from donerf.files import write_text
+
+State = Literal[
+    "starting", "moving", "settling", "settled", "minimized", "filming", "done", "failed"
+]
+
+
+@dataclass(frozen=True)
+class Status:
+    """What stands in the file.
+
+    frames:    pictures shown (window) or rendered (film) so far
+    size:      of the last picture, pixels
+    position:  of the camera, scene units
+    error:     the last error, None when all is well
+    """
+
+    state: State
+    frames: int = 0
+    size: tuple[int, int] | None = None
+    samples: int | None = None
+    mode: str | None = None
+    position: tuple[float, ...] | None = None
+    error: str | None = None
+
+
+class StatusFile:
+    """Written whole, beside and renamed, whenever something changed; nowhere without a path."""
+
+    def __init__(self, path: Path | None) -> None:
+        """path:  the JSON file, or None to write nothing."""
+        self._path = path
+        self._written: Status | None = None
+
+    def write(self, status: Status) -> None:
+        """Tell the world."""
+        if self._path is not None and status != self._written:
+            write_text(self._path, json.dumps(asdict(status)) + "\n")
+            self._written = status

@@ -1,0 +1,193 @@
+"""The render thread. Newest request wins; input interrupts the refinement of a still picture.
+
+The window's thread owns GL, this one owns torch. Neither waits for the other. A failure becomes a
+message; the last good picture stays.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+import numpy as np
+
+from donerf import Camera, Renderer, ViewCell
+from donerf.renderer import StageTimes
+from viewer.render_modes import RenderMode, options_for, paint
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """A picture that is wanted.
+
+    rung:       of the resolution ladder, a note for whoever asked
+    is_moving:  part of a movement: always finished, so that there is something to see; a still
+                picture gives way to a newer request
+    capture:    the PNG file that the picture becomes; None for the screen
+    """
+
+    camera: Camera
+    samples: int
+    mode: RenderMode
+    rung: int = 0
+    is_moving: bool = False
+    capture: Path | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A request fulfilled.
+
+    pixels:  (H, W, 4) uint8, row 0 on top
+    ms:      from the start of the work to the pixels on the CPU
+    """
+
+    request: RenderRequest
+    pixels: np.ndarray
+    ms: float
+    mean_samples: float
+    times: StageTimes
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request that failed, and why, in one sentence."""
+
+    request: RenderRequest
+    message: str
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """A request that gave way to a newer one."""
+
+    request: RenderRequest
+
+
+Result = Picture | Failure | Cancelled
+
+
+class Mailbox:
+    """What the render thread is to do: the newest request, and every capture."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._newest: RenderRequest | None = None
+        self._captures: list[RenderRequest] = []
+        self.is_closed = False
+
+    def put(self, request: RenderRequest) -> None:
+        """Ask for a picture. One for the screen replaces an older one that was not begun."""
+        with self._changed:
+            if request.capture is not None:
+                self._captures.append(request)
+            else:
+                self._newest = request
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Wake the thread up for good."""
+        with self._changed:
+            self.is_closed = True
+            self._changed.notify()
+
+    def take(self) -> RenderRequest | None:
+        """Wait for something to do; None when closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.has_request or self.is_closed)
+            if self.is_closed:
+                return None
+            if self._captures:
+                return self._captures.pop(0)
+            request, self._newest = self._newest, None
+            return request
+
+    @property
+    def has_request(self) -> bool:
+        """Whether something waits to be begun."""
+        return self._newest is not None or bool(self._captures)
+
+
+def render_picture(
+    renderer: Renderer,
+    request: RenderRequest,
+    cell: ViewCell,
+    cancelled: Callable[[], bool] | None = None,
+) -> Picture | None:
+    """Render a request on this thread; None when cancelled between tiles."""
+    start = time.perf_counter()
+    options = options_for(request.mode, request.samples)
+    frame = renderer.render(request.camera, options, cancelled)
+    if frame is None:
+        return None
+    pixels = paint(frame, request.mode, cell, request.samples)
+    ms = (time.perf_counter() - start) * 1000
+    return Picture(request, pixels, ms, frame.mean_samples, frame.times)
+
+
+class RenderWorker:
+    """A thread that renders what was asked for last."""
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        cell: ViewCell,
+        announce: Callable[[], None],
+        save: Callable[[Picture, Path], None],
+    ) -> None:
+        """Start the thread.
+
+        announce:  called from the thread when a result is there; wakes the window
+        save:      called from the thread with the picture and the file of a capture
+        """
+        self._renderer = renderer
+        self._cell = cell
+        self._announce = announce
+        self._save = save
+        self._mailbox = Mailbox()
+        self._results: SimpleQueue[Result] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="render", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: RenderRequest) -> None:
+        """Ask for a picture; returns at once."""
+        self._mailbox.put(request)
+
+    def results(self) -> list[Result]:
+        """What became of requests since the last call, oldest first."""
+        finished: list[Result] = []
+        while True:
+            try:
+                finished.append(self._results.get_nowait())
+            except Empty:
+                return finished
+
+    def close(self) -> None:
+        """Stop between two tiles and wait for the thread to end."""
+        self._mailbox.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (request := self._mailbox.take()) is not None:
+            self._results.put(self._fulfil(request))
+            self._announce()
+
+    def _fulfil(self, request: RenderRequest) -> Result:
+        def is_obsolete() -> bool:
+            gives_way = not request.is_moving and request.capture is None
+            return self._mailbox.is_closed or (gives_way and self._mailbox.has_request)
+
+        try:
+            picture = render_picture(self._renderer, request, self._cell, is_obsolete)
+            if picture is None:
+                return Cancelled(request)
+            if request.capture is not None:
+                self._save(picture, request.capture)
+            return picture
+        # Whatever goes wrong in a renderer must not end the window.
+        except Exception as error:
+            return Failure(request, str(error) or type(error).__name__)
