@@ -1,0 +1,184 @@
+"""Every setting with its unit, default and check; read from TOML, overridden on the command line.
+
+A TOML file states only what differs from the defaults here. Code receives its own part of the
+tree, never the whole, and never changes it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Positive = Annotated[int, Field(ge=1)]
+Frequencies = Annotated[int, Field(ge=0, le=20)]
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """A frozen part of the tree; unknown keys are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class SceneSettings(Settings):
+    """What is trained on."""
+
+    folder: Path = Path("assets/data/courtyard_small")
+    """Data set in the DONeRF format: a folder, or a file written by `donerf prepare --pack`."""
+    downscale: Positive = 1
+    """Train on pictures this many times smaller."""
+    name: str = ""
+    """Shown in the window; the folder's name when empty."""
+    license: str = ""
+    """Of the data and so of the networks made from it."""
+    credits: str = ""
+    """Who made the scene."""
+
+
+class CellSettings(Settings):
+    """The ray space that both networks live in."""
+
+    log_scale: PositiveFloat = 1.0
+    """Distance, in scene units, at which the depth axis turns from linear to logarithmic."""
+
+
+class OracleSettings(Settings):
+    """Depth oracle: a classifier of rays."""
+
+    input: Literal["encoded", "points"] = "encoded"
+    """'encoded': sines of direction and origin; 'points': the bin centers along the ray, raw."""
+    layers: Annotated[int, Field(ge=2, le=16)] = 4
+    """Linear layers, the last one included."""
+    width: Positive = 128
+    """Neurons per hidden layer."""
+    bins: Annotated[int, Field(ge=2, le=1024)] = 128
+    """Equal intervals of normalized depth."""
+    direction_frequencies: Frequencies = 4
+    origin_frequencies: Frequencies = 4
+
+
+class ShadingSettings(Settings):
+    """Shading network: point and direction to color and density."""
+
+    shape: Literal["reference", "nerf"] = "reference"
+    """'reference': direction joins at the last layer; 'nerf': skip and a color branch."""
+    layers: Annotated[int, Field(ge=2, le=16)] = 4
+    """Linear layers of the trunk; of the whole network in the reference shape."""
+    width: Positive = 128
+    """Neurons per hidden layer."""
+    position_frequencies: Frequencies = 10
+    direction_frequencies: Frequencies = 4
+
+
+class TargetSettings(Settings):
+    """How true depth becomes the oracle's target."""
+
+    screen_filter: Literal[1, 3, 5] = 5
+    """Pixels across the neighborhood whose depths a ray must expect."""
+    depth_filter: Annotated[int, Field(ge=0, le=8)] = 2
+    """Bins on each side that the true bin spreads to."""
+    sub_bin: bool = True
+    """Divide a depth between its two nearest bins; false: the bin it falls into, as published."""
+
+
+class TrainingSettings(Settings):
+    """One training loop."""
+
+    steps: Positive = 12_000
+    """Optimizer updates."""
+    rays_per_step: Positive = 8192
+    learning_rate: PositiveFloat = 2e-3
+    """At its peak; a warm-up leads there and half a cosine leads away."""
+    final_learning_rate: PositiveFloat = 2e-5
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Of the averaged weights, which are the ones that are saved."""
+    moved_share: Share = 0.5
+    """Share of rays that look at their pixel's surface point from a moved origin."""
+    moved_distance: Annotated[float, Field(ge=0, le=1)] = 0.15
+    """How far an origin moves at most, per axis, as a share of the cell's edges."""
+    checkpoint_every: Positive = 1000
+    """Steps between checkpoints and quality on the validation views."""
+    seed: int = 0
+
+
+class ShadingTrainingSettings(TrainingSettings):
+    """The shading network's loop."""
+
+    samples: tuple[Positive, ...] = (1, 2, 4, 8, 16)
+    """Samples per ray; each step draws one of them, so that one network serves them all."""
+    jitter: Share = 1.0
+    """How much of its stratum a training sample may move in: 0 fixed, 1 all of it."""
+
+
+class Config(Settings):
+    """Everything that one scene's training needs."""
+
+    scene: SceneSettings = SceneSettings()
+    cell: CellSettings = CellSettings()
+    oracle: OracleSettings = OracleSettings()
+    shading: ShadingSettings = ShadingSettings()
+    targets: TargetSettings = TargetSettings()
+    oracle_training: TrainingSettings = TrainingSettings()
+    shading_training: ShadingTrainingSettings = ShadingTrainingSettings()
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """'auto' takes a CUDA GPU when there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the matrix products; 'auto' times both at start and takes the faster."""
+
+
+def load_config(path: Path) -> Config:
+    """Read a TOML file; every error names the key, what it must be, what came and from where."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"no config file {path}; the ones that come with the program are in configs/"
+        ) from None
+    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise ValueError(f"a config must be a TOML text file, got {path} ({error})") from None
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"a config must be valid TOML: {error} in {path}") from None
+    return parse_config(tree, str(path))
+
+
+def parse_config(tree: dict[str, Any], source: str) -> Config:
+    """Check a tree of settings that came from `source`."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ValueError(explain(error, source)) from None
+
+
+def explain(error: ValidationError, source: str) -> str:
+    """The first fault of a config as one sentence."""
+    fault = error.errors()[0]
+    name = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(fault["loc"][:-1])
+        near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
+        return f"unknown setting '{name}' in {source}; {hint}"
+    more = len(error.errors()) - 1
+    tail = f" (and {more} more)" if more else ""
+    must = fault["msg"].removeprefix("Input ").removeprefix("should ")
+    return f"'{name}' must {must}, got {fault['input']!r} in {source}{tail}"
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    part: type[BaseModel] = Config
+    for key in location:
+        annotation = part.model_fields[str(key)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        part = annotation
+    return list(part.model_fields)

@@ -1,0 +1,1 @@
+"""Cameras, rays and the spaces they live in: pure functions, no networks."""

@@ -1,0 +1,107 @@
+"""The view cell: the box the camera stays in, and the ray space and depth ranges it defines."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from donerf.geometry.rays import Rays
+
+Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class ViewCell:
+    """An axis-aligned box that the camera may move in, and what a scene looks like from it.
+
+    center, size:       box, scene units; size is the full edge lengths
+    radius:             of the sphere around the center where unified rays start
+    depth_range:        near, far distance seen from the cameras
+    unified_range:      near, far distance from the sphere; near is negative where geometry
+                        lies inside the sphere
+    log_scale:          a in `s_from_t`, scene units
+    base_orientation:   3x3 world_from_camera rotation in the middle of the trained cone
+    view_rotation_deg:  full widths (yaw, pitch) of the trained cone around it
+    fov_x:              horizontal field of view of the training views, radians
+    """
+
+    center: Vector
+    size: Vector
+    radius: float
+    depth_range: tuple[float, float]
+    unified_range: tuple[float, float]
+    log_scale: float = 1.0
+    base_orientation: tuple[Vector, Vector, Vector] = ((1, 0, 0), (0, 0, -1), (0, 1, 0))
+    view_rotation_deg: tuple[float, float] = (360.0, 180.0)
+    fov_x: float = math.radians(70)
+    world_up: Vector = (0.0, 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        numbers = (*self.center, *self.size, self.radius, self.log_scale, self.fov_x)
+        if not all(math.isfinite(x) for x in numbers) or min(self.size) <= 0 or self.radius <= 0:
+            raise ValueError(
+                "a view cell must have a finite center, positive edge lengths and a positive "
+                f"radius, got center {self.center}, size {self.size}, radius {self.radius}"
+            )
+        for name in ("depth_range", "unified_range"):
+            near, far = getattr(self, name)
+            if not (math.isfinite(near) and math.isfinite(far) and near < far):
+                raise ValueError(f"'{name}' must be near < far, both finite, got {near}, {far}")
+        if self.depth_range[1] <= 0 or self.log_scale <= 0:
+            raise ValueError(
+                "the far distance and the log scale must be positive, got "
+                f"far {self.depth_range[1]}, log scale {self.log_scale}"
+            )
+
+    @cached_property
+    def lower(self) -> np.ndarray:
+        """(3,) smallest corner."""
+        return np.array(self.center) - np.array(self.size) / 2
+
+    @cached_property
+    def upper(self) -> np.ndarray:
+        """(3,) largest corner."""
+        return np.array(self.center) + np.array(self.size) / 2
+
+    @property
+    def diagonal(self) -> float:
+        """Length of the box's diagonal."""
+        return float(np.linalg.norm(self.size))
+
+    def contains(self, position: np.ndarray, tolerance: float = 1e-6) -> bool:
+        """Whether a position lies in the box, give or take a tolerance of the diagonal."""
+        slack = tolerance * self.diagonal
+        inside = (position >= self.lower - slack) & (position <= self.upper + slack)
+        return bool(np.all(inside))
+
+    def clamp(self, position: np.ndarray) -> np.ndarray:
+        """The nearest position in the box; moving against a face slides along it."""
+        return np.clip(position, self.lower, self.upper)
+
+    def exit_distance(self, rays: Rays) -> Tensor:
+        """How far each ray runs until it leaves the sphere going forward, (R,).
+
+        A ray that starts behind the sphere exits at a negative distance; one that misses it
+        takes its closest point to the center.
+        """
+        offset = rays.origins - rays.origins.new_tensor(self.center)
+        b = (rays.directions * offset).sum(-1)
+        discriminant = b * b - ((offset * offset).sum(-1) - self.radius**2)
+        return -b + discriminant.clamp_min(0).sqrt()
+
+    def unify(self, rays: Rays) -> Rays:
+        """Restart each ray where it leaves the sphere around the cell.
+
+        Cameras that look along one line then ask the oracle the same question.
+
+        rays:     origins (R, 3) anywhere, meant inside the sphere; unit directions (R, 3)
+        returns:  the same directions; origins (R, 3) on the sphere
+        """
+        exit_t = self.exit_distance(rays)
+        origins = torch.addcmul(rays.origins, exit_t[:, None], rays.directions)
+        return Rays(origins, rays.directions)
