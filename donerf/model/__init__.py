@@ -1,0 +1,1 @@
+"""The method: from rays to colors. Read `pipeline.py` first."""

@@ -1,0 +1,98 @@
+"""The data flow of the method, each step by its name, in order. Read this first.
+
+    rays -> unified ray space -> depth oracle -> sample distances -> warp + encode -> shading
+    -> composite
+
+Training and evaluation call it; faster backends keep its signature and are tested against it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from donerf.geometry.rays import Rays
+from donerf.geometry.view_cell import ViewCell
+from donerf.geometry.warp import warp
+from donerf.model.compositing import Composite, composite
+from donerf.model.oracle import DepthOracle
+from donerf.model.placement import Samples, place_samples
+from donerf.model.shading import ShadingNetwork
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The two networks of a cell; a scene whose shading is not trained yet has only one."""
+
+    oracle: DepthOracle
+    shading: ShadingNetwork | None = None
+
+    def copied_to(self, device: torch.device, dtype: torch.dtype) -> Networks:
+        """Copies on a device, their weights in a precision; the originals stay as they are."""
+        oracle = copy.deepcopy(self.oracle).to(device, dtype)
+        shading = copy.deepcopy(self.shading).to(device, dtype) if self.shading else None
+        return Networks(oracle, shading)
+
+
+@dataclass(frozen=True)
+class RenderedRays:
+    """Colors, and everything on the way to them.
+
+    bin_probs:  (R, B);  samples: t (R, S);  rgb (R, S, 3) and density (R, S) raw
+    """
+
+    composite: Composite
+    bin_probs: Tensor
+    samples: Samples
+    rgb: Tensor
+    density: Tensor
+
+
+def _no_clock(stage: str) -> None:
+    """Times nothing."""
+
+
+def expect_depth(unified: Rays, cell: ViewCell, oracle: DepthOracle) -> Tensor:
+    """Where the oracle expects surfaces: (R, B) probabilities, in fp32."""
+    return oracle(unified, cell).float().sigmoid()
+
+
+def shade_samples(
+    unified: Rays, samples: Samples, cell: ViewCell, shading: ShadingNetwork
+) -> tuple[Tensor, Tensor]:
+    """Color and density of each sample, raw: (R, S, 3) and (R, S)."""
+    points = warp(unified.at(samples.t), cell)
+    return shading(points, unified.directions)
+
+
+def render_rays(
+    rays: Rays,
+    cell: ViewCell,
+    networks: Networks,
+    u: Tensor,
+    bin_probs: Tensor | None = None,
+    finished: Callable[[str], None] = _no_clock,
+) -> RenderedRays:
+    """Color each ray from a few samples, placed where the oracle expects a surface.
+
+    u:          (R, S) quantiles of the depth distribution that get a sample
+    bin_probs:  (R, B) to use in the oracle's place (uniform, or the true depth)
+    finished:   called with each stage's name when it is done: oracle, placement, shading,
+                composite
+    """
+    assert networks.shading is not None, "a scene without a shading network has no colors"
+    unified = cell.unify(rays)  # same line, same question
+    if bin_probs is None:
+        bin_probs = expect_depth(unified, cell, networks.oracle)
+    finished("oracle")
+    samples = place_samples(bin_probs, u, cell)
+    finished("placement")
+    rgb, density = shade_samples(unified, samples, cell, networks.shading)
+    finished("shading")
+    colors = composite(rgb, density, samples)
+    finished("composite")
+    return RenderedRays(colors, bin_probs, samples, rgb, density)

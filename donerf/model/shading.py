@@ -1,0 +1,74 @@
+"""The shading network: what color and density a point has, seen from a direction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from donerf.config import ShadingSettings
+from donerf.model.encoding import encode, encoded_size
+
+
+class ShadingNetwork(nn.Module):
+    """Warped point and direction to color and density.
+
+    'reference':  `layers` linear layers; the encoded direction joins at the last one (DONeRF)
+    'nerf':       a trunk of `layers` with the point joining again in its middle, density from
+                  the trunk, color from a branch of half the width that sees the direction
+    """
+
+    def __init__(self, settings: ShadingSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        width, layers = settings.width, settings.layers
+        point = encoded_size(3, settings.position_frequencies)
+        direction = encoded_size(3, settings.direction_frequencies)
+        is_nerf = settings.shape == "nerf"
+        self.skip = layers // 2 + 1 if is_nerf else None
+        trunk = layers if is_nerf else layers - 1
+        inputs = [point, *[width] * (trunk - 1)]
+        if self.skip is not None and self.skip < trunk:
+            inputs[self.skip] += point
+        self.trunk = nn.ModuleList(nn.Linear(size, width) for size in inputs)
+        if is_nerf:
+            self.density = nn.Linear(width, 1)
+            self.feature = nn.Linear(width, width)
+            self.branch = nn.Linear(width + direction, width // 2)
+            self.rgb = nn.Linear(width // 2, 3)
+        else:
+            self.output = nn.Linear(width + direction, 4)
+
+    def forward(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Shade S samples of R rays.
+
+        points:      (R, S, 3) warped
+        directions:  (R, 3) unit
+        returns:     rgb (R, S, 3) before the sigmoid; density (R, S) before the ReLU; both in
+                     the precision of the weights
+        """
+        dtype = self.trunk[0].weight.dtype
+        point = encode(points.flatten(0, 1), self.settings.position_frequencies).to(dtype)
+        direction = encode(directions, self.settings.direction_frequencies).to(dtype)
+        x = point
+        for i, layer in enumerate(self.trunk):
+            x = torch.cat((point, x), dim=-1) if i == self.skip else x
+            x = torch.relu_(layer(x))
+        rays, samples = points.shape[:2]
+        if self.settings.shape == "nerf":
+            density = self.density(x)[:, 0].unflatten(0, (rays, samples))
+            x = torch.relu_(_with_direction(self.branch, self.feature(x), direction, samples))
+            return self.rgb(x).unflatten(0, (rays, samples)), density
+        x = _with_direction(self.output, x, direction, samples).unflatten(0, (rays, samples))
+        return x[..., :3], x[..., 3]
+
+
+def _with_direction(layer: nn.Linear, x: Tensor, direction: Tensor, samples: int) -> Tensor:
+    """layer([x, direction]) with the direction's product done once a ray, not once a sample.
+
+    x:          (R * S, width)
+    direction:  (R, D)
+    """
+    width = x.shape[-1]
+    per_sample = nn.functional.linear(x, layer.weight[:, :width], layer.bias)
+    per_ray = nn.functional.linear(direction, layer.weight[:, width:])
+    return (per_sample.unflatten(0, (-1, samples)) + per_ray[:, None]).flatten(0, 1)
