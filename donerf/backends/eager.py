@@ -1,0 +1,272 @@
+"""The pipeline in plain PyTorch, tile by tile, on a CPU or a CUDA GPU."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from donerf.geometry.camera import Camera
+from donerf.geometry.depth import s_from_t, t_from_s
+from donerf.geometry.rays import Rays
+from donerf.geometry.view_cell import ViewCell
+from donerf.model.pipeline import Networks, RenderedRays, render_rays
+from donerf.model.placement import place_samples, quantiles, true_bin_probs, uniform_probs
+from donerf.precision import DTYPES, choose_device, choose_precision
+from donerf.renderer import (
+    PLACEMENTS,
+    Frame,
+    Output,
+    RayProbe,
+    RendererInfo,
+    RenderOptions,
+    StageTimes,
+)
+from donerf.scene_file import Scene
+
+_CPU_TILE_SAMPLES = 16_384
+"""Samples shaded at once on a CPU: their activations stay in the cache."""
+_CPU_TILE_RAYS = 8_192
+_GPU_TILE_SAMPLES = 1 << 20
+
+
+class EagerRenderer:
+    """Renders with the networks as they are, in fp32 or bf16 products."""
+
+    def __init__(self, scene: Scene, device: str = "auto", precision: str = "auto") -> None:
+        self._device = choose_device(device)
+        oracle = scene.cells[0].networks.oracle
+        self._precision = choose_precision(precision, self._device, oracle.settings.width)
+        self._cells: list[tuple[ViewCell, Networks]] = []
+        self.load(scene)
+
+    @property
+    def info(self) -> RendererInfo:
+        """What this renderer is and can do."""
+        is_cuda = self._device.type == "cuda"
+        name = torch.cuda.get_device_name(self._device) if is_cuda else platform.machine()
+        return RendererInfo(
+            backend="eager",
+            device=self._device.type,
+            device_name=name,
+            precision=self._precision,
+            outputs=frozenset(Output),
+            sample_counts=None,
+            placements=PLACEMENTS,
+        )
+
+    def load(self, scene: Scene) -> None:
+        """Show another scene, or newer weights of the same one."""
+        cells: list[tuple[ViewCell, Networks]] = []
+        for index, scene_cell in enumerate(scene.cells):
+            networks = scene_cell.networks
+            if networks.shading is None:
+                raise ValueError(
+                    f"cell {index} of the scene '{scene.name}' has an oracle but no shading "
+                    "network yet, so it has no colors; run train_shader.py first"
+                )
+            cells.append(
+                (scene_cell.cell, networks.copied_to(self._device, DTYPES[self._precision]))
+            )
+        self._cells = cells
+
+    def close(self) -> None:
+        """Free the networks."""
+        self._cells = []
+
+    @torch.inference_mode()
+    def render(
+        self,
+        camera: Camera,
+        options: RenderOptions,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Frame | None:
+        """Render one frame, tile by tile; None when `cancelled` said so between two tiles."""
+        clock = _StageClock(self._device)
+        rays = camera.rays(self._device, subpixel_offset=options.subpixel_offset)
+        shape = (camera.intrinsics.height, camera.intrinsics.width)
+        image = torch.full((len(rays), 4), 255, dtype=torch.uint8, device=self._device)
+        pixels: dict[Output, Tensor] = {}
+        tile = self._tile_rays(options.samples)
+        for start in range(0, len(rays), tile):
+            if cancelled is not None and cancelled():
+                return None
+            part = slice(start, min(start + tile, len(rays)))
+            rendered = self._render_tile(rays[part], part, shape, options, clock)
+            image[part, :3] = rendered.composite.color.mul(255).round_().to(torch.uint8)
+            for output in options.outputs:
+                values = _OUTPUTS[output](rendered, rays[part], self._cells[options.cell_index][0])
+                if output not in pixels:
+                    pixels[output] = values.new_empty(len(rays), *values.shape[1:])
+                pixels[output][part] = values
+        images = {output: values.unflatten(0, shape) for output, values in pixels.items()}
+        return Frame(
+            image=image.unflatten(0, shape),
+            times=clock.times(),
+            mean_samples=float(options.samples),
+            color=images.get(Output.COLOR),
+            depth=images.get(Output.DEPTH),
+            oracle_depth=images.get(Output.ORACLE_DEPTH),
+            opacity=images.get(Output.OPACITY),
+            sample_count=images.get(Output.SAMPLE_COUNT),
+            entropy=images.get(Output.ENTROPY),
+        )
+
+    @torch.inference_mode()
+    def probe(self, camera: Camera, pixel: tuple[int, int], options: RenderOptions) -> RayProbe:
+        """Look at the ray of one pixel (column, row)."""
+        cell, _ = self._cells[options.cell_index]
+        rays = camera.pixel_ray(*pixel).to(self._device)
+        k = camera.intrinsics
+        start = pixel[1] * k.width + pixel[0]
+        rendered = self._render_tile(
+            rays, slice(start, start + 1), (k.height, k.width), options, _StageClock(self._device)
+        )
+        bins = rendered.bin_probs.shape[-1]
+        exit_t = cell.exit_distance(rays)
+        edges = torch.arange(bins + 1, device=self._device) / bins
+        return RayProbe(
+            bin_probs=rendered.bin_probs[0],
+            bin_edges=t_from_s(edges, cell.unified_range, cell.log_scale) + exit_t,
+            t=rendered.samples.t[0] + exit_t,
+            rgb=rendered.rgb[0].float().sigmoid(),
+            density=rendered.density[0].float().relu(),
+            weights=rendered.composite.weights[0],
+            color=rendered.composite.color[0],
+            opacity=float(rendered.composite.opacity[0]),
+        )
+
+    def _render_tile(
+        self,
+        rays: Rays,
+        part: slice,
+        shape: tuple[int, int],
+        options: RenderOptions,
+        clock: _StageClock,
+    ) -> RenderedRays:
+        """The pipeline over some of a frame's rays; `part` says which, `shape` is (H, W)."""
+        cell, networks = self._cells[options.cell_index]
+        clock.start()
+        return render_rays(
+            rays,
+            cell,
+            networks,
+            quantiles(len(rays), options.samples, self._device),
+            self._given_probs(rays, part, shape, options),
+            clock.finished,
+        )
+
+    def _given_probs(
+        self, rays: Rays, part: slice, shape: tuple[int, int], options: RenderOptions
+    ) -> Tensor | None:
+        """The distribution to use in the oracle's place, (R, B); None asks the oracle."""
+        cell, networks = self._cells[options.cell_index]
+        bins = networks.oracle.settings.bins
+        if options.placement == "uniform":
+            return uniform_probs(len(rays), bins, self._device)
+        if options.true_distance is None:
+            return None
+        if options.true_distance.shape != shape:
+            raise ValueError(
+                f"true_distance must have the picture's size {shape[1]}x{shape[0]}, got "
+                f"{tuple(options.true_distance.shape)} (rows, columns)"
+            )
+        distance = options.true_distance.flatten()[part].to(self._device)
+        t = distance - cell.exit_distance(rays)
+        s = s_from_t(t, cell.unified_range, cell.log_scale)
+        return true_bin_probs(torch.where(distance.isfinite(), s, 1.0), bins)
+
+    def _tile_rays(self, samples: int) -> int:
+        """Rays that are rendered at once."""
+        if self._device.type == "cuda":
+            return max(_GPU_TILE_SAMPLES // samples, 1)
+        return min(max(_CPU_TILE_SAMPLES // samples, 1), _CPU_TILE_RAYS)
+
+
+def _depth(rendered: RenderedRays, rays: Rays, cell: ViewCell) -> Tensor:
+    return rendered.composite.depth + cell.exit_distance(rays)
+
+
+def _oracle_depth(rendered: RenderedRays, rays: Rays, cell: ViewCell) -> Tensor:
+    middle = place_samples(rendered.bin_probs, quantiles(len(rays), 1, rays.origins.device), cell)
+    return middle.t[:, 0] + cell.exit_distance(rays)
+
+
+def _entropy(rendered: RenderedRays, rays: Rays, cell: ViewCell) -> Tensor:
+    probs = rendered.bin_probs.float() + 1e-5
+    probs = probs / probs.sum(-1, keepdim=True)
+    return -(probs * probs.log()).sum(-1) / math.log(probs.shape[-1])
+
+
+def _sample_count(rendered: RenderedRays, rays: Rays, cell: ViewCell) -> Tensor:
+    samples = rendered.samples
+    if samples.is_used is not None:
+        return samples.is_used.sum(-1).to(torch.int16)
+    return torch.full((len(rays),), samples.t.shape[-1], dtype=torch.int16, device=samples.t.device)
+
+
+_OUTPUTS: dict[Output, Callable[[RenderedRays, Rays, ViewCell], Tensor]] = {
+    Output.COLOR: lambda rendered, rays, cell: rendered.composite.color.half(),
+    Output.DEPTH: _depth,
+    Output.ORACLE_DEPTH: _oracle_depth,
+    Output.OPACITY: lambda rendered, rays, cell: rendered.composite.opacity,
+    Output.SAMPLE_COUNT: _sample_count,
+    Output.ENTROPY: _entropy,
+}
+
+
+class _StageClock:
+    """Adds up what each stage takes over the tiles of a frame."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._is_cuda = device.type == "cuda"
+        self._began = self._mark()
+        self._last = self._began
+        self._spans: list[tuple[str, _Mark, _Mark]] = []
+
+    def start(self) -> None:
+        """The next stage begins now."""
+        self._last = self._mark()
+
+    def finished(self, stage: str) -> None:
+        """A stage is done, the next one begins."""
+        now = self._mark()
+        self._spans.append((stage, self._last, now))
+        self._last = now
+
+    def times(self) -> StageTimes:
+        """Milliseconds of each stage so far, and of everything."""
+        end = self._mark()
+        if isinstance(end, torch.cuda.Event):
+            end.synchronize()  # sync: events are read only after they happened.
+        sums = dict.fromkeys(("oracle", "placement", "shading", "composite"), 0.0)
+        for stage, before, after in self._spans:
+            sums[stage] += _milliseconds(before, after)
+        return StageTimes(
+            oracle_ms=sums["oracle"],
+            placement_ms=sums["placement"],
+            shading_ms=sums["shading"],
+            composite_ms=sums["composite"],
+            total_ms=_milliseconds(self._began, end),
+        )
+
+    def _mark(self) -> _Mark:
+        if not self._is_cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+
+_Mark = float | torch.cuda.Event
+
+
+def _milliseconds(before: _Mark, after: _Mark) -> float:
+    if isinstance(before, torch.cuda.Event) and isinstance(after, torch.cuda.Event):
+        return before.elapsed_time(after)
+    assert isinstance(before, float) and isinstance(after, float)
+    return (after - before) * 1000

@@ -1,0 +1,277 @@
+"""A .donerf file: networks, cells, ranges and provenance in one file to share.
+
+It is a safetensors file whose metadata holds one JSON document under the key `donerf`. Nothing
+in it is ever executed, so a file from a stranger is safe to open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from donerf.config import OracleSettings, ShadingSettings
+from donerf.files import write_atomically
+from donerf.geometry.view_cell import ViewCell
+from donerf.model.oracle import DepthOracle
+from donerf.model.pipeline import Networks
+from donerf.model.shading import ShadingNetwork
+
+FORMAT = 1
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+
+class Step(_Document):
+    """A step of the method by its name, so that a later version can offer another."""
+
+    name: str
+
+
+class CellDocument(_Document):
+    """One view cell, as it stands in the file."""
+
+    center: tuple[float, float, float]
+    size: tuple[float, float, float]
+    radius: float
+    depth_range: tuple[float, float]
+    unified_range: tuple[float, float]
+    log_scale: float
+    base_orientation: tuple[
+        tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]
+    ]
+    view_rotation_deg: tuple[float, float]
+    fov_x: float
+    oracle: OracleSettings
+    shading: ShadingSettings | None = None
+    warp: Step = Step(name="inverse-sqrt-distance")
+    placement: Step = Step(name="quantiles")
+    compositing: Step = Step(name="last-opaque")
+    background: Step = Step(name="last-bin")
+
+
+class Metadata(_Document):
+    """Everything in a file but the tensors.
+
+    provenance:  data, steps, seconds, device and settings of the trainings
+    quality:     on the test views, as `donerf evaluate` measures it
+    test_poses:  world_from_camera of some views, to look from
+    """
+
+    format: int = FORMAT
+    kind: Literal["donerf"] = "donerf"
+    sha256: str = ""
+    name: str = ""
+    license: str = ""
+    credits: str = ""
+    world_up: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    quality: dict[str, Any] = Field(default_factory=dict)
+    test_poses: list[list[list[float]]] = Field(default_factory=list)
+    cells: list[CellDocument] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SceneCell:
+    """A view cell and the networks that serve it."""
+
+    cell: ViewCell
+    networks: Networks
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a .donerf file holds. `path` is None for a scene that was never saved."""
+
+    cells: list[SceneCell]
+    metadata: Metadata = field(default_factory=Metadata)
+    path: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """For window titles and tables."""
+        return self.metadata.name or (self.path.stem if self.path else "scene")
+
+
+STEPS = {
+    "warp": "inverse-sqrt-distance",
+    "placement": "quantiles",
+    "compositing": "last-opaque",
+    "background": "last-bin",
+}
+
+
+def save_scene(scene: Scene, path: Path) -> None:
+    """Write a .donerf file, beside its final name first."""
+    tensors = {
+        name: tensor.detach().float().contiguous().cpu()
+        for i, cell in enumerate(scene.cells)
+        for part, network in _parts(cell.networks)
+        for name, tensor in _named(network, f"cells.{i}.{part}.")
+    }
+    document = scene.metadata.model_copy(
+        update={"cells": [_describe(cell) for cell in scene.cells], "sha256": _sha256(tensors)}
+    )
+    metadata = {"donerf": document.model_dump_json()}
+    write_atomically(path, lambda beside: save_file(tensors, beside, metadata))
+
+
+def load_scene(path: Path | str) -> Scene:
+    """Read a .donerf file.
+
+    Raises FileNotFoundError or ValueError, naming the file and the cure, when it is missing, cut
+    short, altered, not ours, or from a newer version.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"a scene must be a .donerf file, got the folder {path}")
+    if not path.exists():
+        raise FileNotFoundError(f"no scene file {path}; check the name, or train one (see README)")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            raw = (file.metadata() or {}).get("donerf")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a whole .donerf file ({error}); it may be cut short or of another "
+            "kind: copy or download it again"
+        ) from None
+    if raw is None:
+        raise ValueError(
+            f"{path} holds tensors but no scene (no 'donerf' metadata); it was not written by "
+            "this program"
+        )
+    metadata = _read_metadata(raw, path)
+    if _sha256(tensors) != metadata.sha256:
+        raise ValueError(
+            f"the networks in {path} are not the ones that were saved (checksum differs); the "
+            "file was altered or damaged: copy or download it again"
+        )
+    cells = [
+        _build(document, metadata, tensors, i, path) for i, document in enumerate(metadata.cells)
+    ]
+    return Scene(cells, metadata, path)
+
+
+def with_metadata(scene: Scene, **changes: Any) -> Scene:
+    """The same scene with some of its metadata replaced."""
+    return replace(scene, metadata=scene.metadata.model_copy(update=changes))
+
+
+def _read_metadata(raw: str, path: Path) -> Metadata:
+    try:
+        version = json.loads(raw).get("format")
+    except (ValueError, AttributeError):
+        raise ValueError(f"the metadata of {path} must be a JSON object; it is damaged") from None
+    if not isinstance(version, int) or version > FORMAT:
+        raise ValueError(
+            f"{path} has format {version}, this program reads up to {FORMAT}; update the program"
+        )
+    try:
+        metadata = Metadata.model_validate_json(raw)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = ".".join(str(part) for part in fault["loc"])
+        raise ValueError(
+            f"'{name}' in the metadata of {path} is wrong: {fault['msg']}; the file was altered "
+            "or written by another version"
+        ) from None
+    if not metadata.cells:
+        raise ValueError(f"{path} must hold at least one view cell, it holds none")
+    for cell in metadata.cells:
+        for step, known in STEPS.items():
+            if (name := getattr(cell, step).name) != known:
+                raise ValueError(
+                    f"{path} asks for the {step} '{name}', this program knows '{known}'; update "
+                    "the program"
+                )
+    return metadata
+
+
+def _describe(scene_cell: SceneCell) -> CellDocument:
+    cell, networks = scene_cell.cell, scene_cell.networks
+    return CellDocument(
+        center=cell.center,
+        size=cell.size,
+        radius=cell.radius,
+        depth_range=cell.depth_range,
+        unified_range=cell.unified_range,
+        log_scale=cell.log_scale,
+        base_orientation=cell.base_orientation,
+        view_rotation_deg=cell.view_rotation_deg,
+        fov_x=cell.fov_x,
+        oracle=networks.oracle.settings,
+        shading=networks.shading.settings if networks.shading is not None else None,
+    )
+
+
+def _build(
+    document: CellDocument, metadata: Metadata, tensors: dict[str, Tensor], i: int, path: Path
+) -> SceneCell:
+    try:
+        cell = ViewCell(
+            center=document.center,
+            size=document.size,
+            radius=document.radius,
+            depth_range=document.depth_range,
+            unified_range=document.unified_range,
+            log_scale=document.log_scale,
+            base_orientation=document.base_orientation,
+            view_rotation_deg=document.view_rotation_deg,
+            fov_x=document.fov_x,
+            world_up=metadata.world_up,
+        )
+    except ValueError as error:
+        raise ValueError(f"cell {i} of {path} cannot be used: {error}") from None
+    oracle = DepthOracle(document.oracle)
+    _fill(oracle, tensors, f"cells.{i}.oracle.", path)
+    shading = None
+    if document.shading is not None:
+        shading = ShadingNetwork(document.shading)
+        _fill(shading, tensors, f"cells.{i}.shading.", path)
+    return SceneCell(cell, Networks(oracle, shading))
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor], prefix: str, path: Path) -> None:
+    """Copy the tensors of one network into it; every one must be there and fit."""
+    for name, parameter in _named(network, prefix):
+        tensor = tensors.get(name)
+        if tensor is None or tensor.shape != parameter.shape:
+            came = "nothing" if tensor is None else str(tuple(tensor.shape))
+            raise ValueError(
+                f"tensor '{name}' must have the shape {tuple(parameter.shape)}, got {came} in "
+                f"{path}; the file is damaged or from another version"
+            )
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"tensor '{name}' in {path} must be finite numbers; train it again")
+        parameter.data.copy_(tensor)
+    network.requires_grad_(False).eval()
+
+
+def _parts(networks: Networks) -> list[tuple[str, nn.Module]]:
+    parts: list[tuple[str, nn.Module]] = [("oracle", networks.oracle)]
+    if networks.shading is not None:
+        parts.append(("shading", networks.shading))
+    return parts
+
+
+def _named(network: nn.Module, prefix: str) -> list[tuple[str, Tensor]]:
+    return [(prefix + name, parameter) for name, parameter in network.named_parameters()]
+
+
+def _sha256(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
