@@ -1,0 +1,1 @@
+"""How good and how fast: metrics on held-out views, cost counted from the networks."""

@@ -1,0 +1,220 @@
+"""Samples per ray against quality: render the held-out views and compare."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import statistics
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from donerf.data.dataset import Dataset, load_dataset
+from donerf.evaluation.metrics import INSTALL_LINE, flip, has_flip, has_ssim, psnr, ssim
+from donerf.files import write_atomically, write_text
+from donerf.geometry.camera import Camera
+from donerf.model.pipeline import render_rays
+from donerf.model.placement import quantiles
+from donerf.renderer import Placement, Renderer, RenderOptions, make_renderer
+from donerf.scene_file import Scene, load_scene
+
+DEFAULT_SAMPLES = (1, 2, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good pictures are at one sample count, mean over the views; None was not measured."""
+
+    psnr: float
+    ssim: float | None
+    flip: float | None
+    ms_per_frame: float
+    mflop_per_pixel: float
+    mean_samples: float
+    psnr_per_view: list[float]
+
+
+def evaluate(
+    renderer: Renderer,
+    scene: Scene,
+    dataset: Dataset,
+    samples: int,
+    placement: Placement = "oracle",
+    save: Path | None = None,
+    progress: Progress | None = None,
+) -> Quality:
+    """Render every view of a data set and compare it with its picture.
+
+    save:  a folder that gets picture, ground truth and difference side by side, one file a view
+    """
+    scores: list[tuple[float, float | None, float | None]] = []
+    times: list[float] = []
+    mean_samples: list[float] = []
+    task = progress.add_task(f"S = {samples}", total=len(dataset.cameras)) if progress else None
+    for index, camera in enumerate(dataset.cameras):
+        true_distance = None
+        if placement == "true-depth":
+            if dataset.distances is None:
+                raise ValueError(
+                    "placement 'true-depth' needs depth maps, this data set has none; use "
+                    "--placement oracle"
+                )
+            true_distance = dataset.distances[index]
+        options = RenderOptions(samples=samples, placement=placement, true_distance=true_distance)
+        frame = renderer.render(camera, options)
+        assert frame is not None, "nobody cancels an evaluation"
+        picture, truth = frame.image[..., :3].cpu().numpy(), dataset.colors[index].numpy()
+        scores.append((psnr(picture, truth), ssim(picture, truth), flip(picture, truth)))
+        times.append(frame.times.total_ms)
+        mean_samples.append(frame.mean_samples)
+        if save is not None:
+            _save_comparison(picture, truth, save / f"{dataset.split}_{index:05d}_S{samples}.png")
+        if progress is not None and task is not None:
+            progress.advance(task)
+    psnrs, ssims, flips = zip(*scores, strict=True)
+    return Quality(
+        psnr=statistics.fmean(psnrs),
+        ssim=_mean_or_none(ssims),
+        flip=_mean_or_none(flips),
+        # The first frame also pays for the warm-up of every library.
+        ms_per_frame=statistics.median(times[1:] or times),
+        mflop_per_pixel=count_mflop_per_ray(scene, dataset.cameras[0], samples),
+        mean_samples=statistics.fmean(mean_samples),
+        psnr_per_view=[round(value, 3) for value in psnrs],
+    )
+
+
+def count_mflop_per_ray(scene: Scene, camera: Camera, samples: int) -> float:
+    """Matrix products of one ray, counted while they run; a multiply-add is 2 FLOP."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    cell, networks = scene.cells[0].cell, scene.cells[0].networks
+    networks = networks.copied_to(torch.device("cpu"), torch.float32)
+    rays = camera.resized(8, 8).rays()
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        render_rays(rays, cell, networks, quantiles(len(rays), samples, torch.device("cpu")))
+    return counter.get_total_flops() / len(rays) / 1e6
+
+
+def evaluate_file(
+    file: Path,
+    data: Path,
+    samples: tuple[int, ...] = DEFAULT_SAMPLES,
+    split: str = "test",
+    placement: Placement = "oracle",
+    downscale: int = 1,
+    device: str = "auto",
+    precision: str = "auto",
+    save: Path | None = None,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Evaluate a scene file on a split of a data set; returns what `--json` writes."""
+    if not samples or min(samples) < 1:
+        raise ValueError(f"sample counts must be 1 or more, got {list(samples)}")
+    console = console or Console(stderr=True)
+    scene = load_scene(file)
+    dataset = load_dataset(data, split, downscale, need_depth=placement == "true-depth")
+    renderer = make_renderer(scene, device, precision)
+    info = renderer.info
+    with Progress(console=console, transient=True) as progress:
+        results = {
+            count: evaluate(renderer, scene, dataset, count, placement, save, progress)
+            for count in samples
+        }
+    height, width = dataset.colors.shape[1:3]
+    return {
+        "file": str(file),
+        "data": str(data),
+        "split": split,
+        "views": len(dataset.cameras),
+        "placement": placement,
+        "device": info.device,
+        "backend": info.backend,
+        "precision": info.precision,
+        "machine": machine(),
+        "size": [width, height],
+        "samples": {str(count): asdict(quality) for count, quality in results.items()},
+    }
+
+
+def print_table(report: dict[str, Any], console: Console) -> None:
+    """Show a report of `evaluate_file` as a table."""
+    width, height = report["size"]
+    table = Table(
+        title=f"{report['file']} on {report['views']} {report['split']} views, {width}x{height}, "
+        f"{report['backend']} {report['device']} {report['precision']}, "
+        f"placement {report['placement']}"
+    )
+    for column in ("samples", "PSNR dB", "SSIM", "FLIP", "ms/frame", "MFLOP/pixel"):
+        table.add_column(column, justify="right")
+    for count, quality in report["samples"].items():
+        table.add_row(
+            count,
+            f"{quality['psnr']:.2f}",
+            _or_dash(quality["ssim"], ".4f"),
+            _or_dash(quality["flip"], ".4f"),
+            f"{quality['ms_per_frame']:.0f}",
+            f"{quality['mflop_per_pixel']:.3f}",
+        )
+    console.print(table)
+    if not (has_ssim() and has_flip()):
+        console.print(f"SSIM and FLIP need the 'bench' extra: {INSTALL_LINE}", highlight=False)
+
+
+def write_report(report: dict[str, Any], path: Path) -> None:
+    """Write a report as JSON; numbers that JSON lacks (an infinite PSNR) become null."""
+    write_text(path, json.dumps(_finite(report), indent=1) + "\n")
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    is_cuda = torch.cuda.is_available()
+    return {
+        "cpu": _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if is_cuda else None,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _save_comparison(picture: np.ndarray, truth: np.ndarray, path: Path) -> None:
+    """Picture, ground truth and their difference (4 times enlarged in value), side by side."""
+    difference = np.abs(picture.astype(int) - truth) * 4
+    row = np.concatenate([picture, truth, difference.clip(0, 255).astype(np.uint8)], axis=1)
+    write_atomically(path, lambda beside: iio.imwrite(beside, row))
+
+
+def _mean_or_none(values: tuple[float | None, ...]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) else None
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""The two trainings: the oracle from true depth, then the shading network under it."""

@@ -1,0 +1,80 @@
+"""The command line of the two trainings: a config file, a run folder, and any setting."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from pydantic import ValidationError
+
+from donerf.config import Config, explain, load_config
+
+
+@dataclass(frozen=True)
+class _Options:
+    config_file: Annotated[Path, tyro.conf.Positional]
+    """TOML file of the scene; what it leaves out has the defaults shown below."""
+    settings: Annotated[Config, tyro.conf.arg(name="")]
+    run_folder: Path | None = None
+    """Where checkpoints, log and state go; runs/<config's name>/<network> if not given."""
+    oracle_run: Path | None = None
+    """Shading only: the run folder of the oracle to stand on; runs/<config's name>/oracle."""
+    resume: bool = False
+    """Go on with the run in that folder where it stopped."""
+
+
+@dataclass(frozen=True)
+class TrainingArguments:
+    """What a training was asked to do."""
+
+    config: Config
+    run_folder: Path
+    oracle_run: Path
+    output: Path
+    resume: bool
+
+
+def parse_training_arguments(
+    arguments: Sequence[str], network: str, description: str, prog: str
+) -> TrainingArguments:
+    """Read the command line of a training.
+
+    The config file comes first and gives the defaults of all the other options, so it is read
+    before they are parsed.
+
+    network:  'oracle' or 'shading', the default name of the run folder
+    """
+    wants_help = any(argument in ("-h", "--help") for argument in arguments)
+    first = arguments[0] if arguments else ""
+    if not wants_help and (not first or first.startswith("-")):
+        raise ValueError(f"a training starts with its config file: {prog} configs/courtyard.toml")
+    file = Path(first) if first and not first.startswith("-") else Path("configs/courtyard.toml")
+    defaults = Config() if wants_help and not file.exists() else load_config(file)
+    try:
+        options = tyro.cli(
+            _Options,
+            prog=prog,
+            description=description,
+            args=list(arguments),
+            default=_Options(config_file=file, settings=defaults),
+            console_outputs=True,
+        )
+    except ValidationError as error:
+        raise ValueError(explain(error, "the command line")) from None
+    base = Path("runs") / file.stem
+    return TrainingArguments(
+        config=options.settings,
+        run_folder=options.run_folder or base / network,
+        oracle_run=options.oracle_run or base / "oracle",
+        output=base / f"{file.stem}.donerf",
+        resume=options.resume,
+    )
+
+
+def command_name() -> str:
+    """How this process was started, for messages."""
+    return Path(sys.argv[0]).name

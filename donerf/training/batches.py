@@ -1,0 +1,218 @@
+"""Batches of rays, drawn on the device from a data set that sits in memory once.
+
+Depth is kept as 16-bit codes of normalized unified depth: finer than 1/500 of a bin, and in the
+space in which the oracle is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from donerf.data.dataset import Dataset
+from donerf.geometry.depth import s_from_t, t_from_s
+from donerf.geometry.rays import Rays
+from donerf.geometry.view_cell import ViewCell
+
+_CODES = 65534
+_BACKGROUND_CODE = 32767
+_VISIBILITY_STEPS = 12
+_VISIBILITY_MARGIN = 0.01
+"""Normalized depth by which a point must lie behind a surface to count as hidden by it."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rays with what is known about them.
+
+    rays:     R rays from their cameras, or from moved origins
+    colors:   (R, 3) float32 sRGB in [0, 1]
+    s:        (R,) normalized unified depth; 1 for the background
+    pixels:   (R,) flat index of the pixel that each ray came from
+    s_moved:  (R,) what moving the origin added to s
+    """
+
+    rays: Rays
+    colors: Tensor
+    s: Tensor
+    pixels: Tensor
+    s_moved: Tensor
+
+
+class RayBank:
+    """All pixels of a data set on one device.
+
+    dataset:  with depth, or without (then s is absent and only colors can be trained)
+    """
+
+    def __init__(self, dataset: Dataset, cell: ViewCell, device: torch.device) -> None:
+        self.cell, self.device = cell, device
+        views, self.height, self.width = dataset.colors.shape[:3]
+        self.colors = dataset.colors.reshape(-1, 3).to(device)
+        intrinsics = [camera.intrinsics for camera in dataset.cameras]
+        self.focal = torch.tensor([k.focal for k in intrinsics], device=device)
+        self.center_x = torch.tensor([k.center_x for k in intrinsics], device=device)
+        self.center_y = torch.tensor([k.center_y for k in intrinsics], device=device)
+        poses = torch.stack([torch.from_numpy(c.world_from_camera) for c in dataset.cameras])
+        self.poses = poses[:, :3].float().to(device)
+        if dataset.distances is None:
+            raise ValueError(
+                f"training needs a depth map for every view, the '{dataset.split}' views of this "
+                "data set have none; export depth with the renders, or take a scene that has it"
+            )
+        codes = [
+            encode_depth(camera.rays(), distance.flatten(), cell)
+            for camera, distance in zip(dataset.cameras, dataset.distances, strict=True)
+        ]
+        self.codes = torch.stack(codes).flatten().to(device)
+        assert self.codes.numel() == views * self.height * self.width
+
+    def __len__(self) -> int:
+        return self.codes.numel()
+
+    def draw(
+        self, rays: int, generator: torch.Generator, moved_share: float, moved_distance: float
+    ) -> Batch:
+        """Rays through random pixels; some of them look at their surface from elsewhere."""
+        pixels = torch.randint(len(self), (rays,), device=self.device, generator=generator)
+        batch = self.batch_of(pixels)
+        moved = int(rays * moved_share)
+        if moved == 0 or moved_distance == 0:
+            return batch
+        return self._move(batch, moved, moved_distance, generator)
+
+    def batch_of(self, pixels: Tensor) -> Batch:
+        """The rays of given pixels, from their own cameras.
+
+        pixels:  (R,) flat index (view * H + row) * W + column
+        """
+        column = pixels % self.width
+        row = (pixels // self.width) % self.height
+        view = pixels // (self.width * self.height)
+        directions = torch.stack(
+            (
+                (column + 0.5 - self.center_x[view]) / self.focal[view],
+                (self.center_y[view] - row - 0.5) / self.focal[view],
+                -torch.ones_like(self.focal[view]),
+            ),
+            dim=-1,
+        )
+        poses = self.poses[view]
+        directions = (poses[:, :, :3] @ directions[..., None])[..., 0]
+        directions = directions / directions.norm(dim=-1, keepdim=True)
+        s = self.depth_of(pixels)
+        colors = self.colors[pixels].float() / 255
+        return Batch(Rays(poses[:, :, 3], directions), colors, s, pixels, torch.zeros_like(s))
+
+    def depth_of(self, pixels: Tensor) -> Tensor:
+        """Normalized unified depth of pixels of any shape; exactly 1 for the background."""
+        return decode_depth(self.codes[pixels])
+
+    def neighborhood(self, batch: Batch, size: int) -> Tensor:
+        """Normalized depths of the size x size pixels around each ray's own, (R, size * size).
+
+        A moved ray takes its neighbors along. Borders repeat.
+        """
+        offset = torch.arange(size, device=self.device) - size // 2
+        column = batch.pixels % self.width
+        row = (batch.pixels // self.width) % self.height
+        first = batch.pixels - row * self.width - column
+        columns = (column[:, None] + offset).clamp(0, self.width - 1)
+        rows = (row[:, None] + offset).clamp(0, self.height - 1) * self.width
+        pixels = first[:, None, None] + rows[:, :, None] + columns[:, None, :]
+        s = self.depth_of(pixels.flatten(1))
+        return torch.where(s < 1, s + batch.s_moved[:, None], s)
+
+    def _move(self, batch: Batch, moved: int, distance: float, generator: torch.Generator) -> Batch:
+        """Look at the surface points of the first `moved` rays from elsewhere in the cell.
+
+        One pixel of a picture with depth is a surface point, and it is seen from all around its
+        camera, not only from it. Few views then train the two networks as many would: what is
+        learned is the scene, not the list of cameras. A surface's color is taken to be the same
+        from both places, so the distance must be small. Rays whose new way would be blocked
+        keep their old origin.
+        """
+        cell, own = self.cell, Rays(batch.rays.origins[:moved], batch.rays.directions[:moved])
+        s = batch.s[:moved]
+        is_background = s >= 1
+        t = t_from_s(s, cell.unified_range, cell.log_scale) + cell.exit_distance(own)
+        far = 10 * cell.depth_range[1]
+        t = torch.where(is_background, far, t)
+        points = own.origins + t[:, None] * own.directions
+
+        lower, upper = own.origins.new_tensor(cell.lower), own.origins.new_tensor(cell.upper)
+        step = torch.rand(moved, 3, device=self.device, generator=generator) * 2 - 1
+        origins = own.origins + step * distance * (upper - lower)
+        origins = torch.minimum(torch.maximum(origins, lower), upper)
+        to_point = points - origins
+        length = to_point.norm(dim=-1, keepdim=True)
+        new = Rays(origins, to_point / length)
+
+        new_t = length[:, 0] - cell.exit_distance(new)
+        new_s = s_from_t(new_t, cell.unified_range, cell.log_scale)
+        keeps = ~self._is_hidden(new, length[:, 0], batch.pixels[:moved], own.origins)
+        new_s = torch.where(is_background | ~keeps, s, new_s)
+        rays = Rays(
+            torch.cat(
+                (torch.where(keeps[:, None], origins, own.origins), batch.rays.origins[moved:])
+            ),
+            torch.cat(
+                (
+                    torch.where(keeps[:, None], new.directions, own.directions),
+                    batch.rays.directions[moved:],
+                )
+            ),
+        )
+        all_s = torch.cat((new_s, batch.s[moved:]))
+        return Batch(rays, batch.colors, all_s, batch.pixels, all_s - batch.s)
+
+    def _is_hidden(self, new: Rays, length: Tensor, pixels: Tensor, eyes: Tensor) -> Tensor:
+        """Whether the way to a surface point runs behind something that its camera saw.
+
+        Walks the ray in equal steps of inverse distance, which are about equal steps in the
+        camera's picture, and compares each place with the depth map there.
+
+        new:      R rays that run `length` (R,) to their surface point
+        pixels:   (R,) where the point is seen;  eyes: (R, 3) the position of its camera
+        returns:  (R,) bool
+        """
+        cell = self.cell
+        k = (torch.arange(_VISIBILITY_STEPS, device=self.device) + 0.5) / _VISIBILITY_STEPS
+        nearest = torch.minimum(length, torch.full_like(length, cell.depth_range[0]))[:, None]
+        places = new.at(1 / ((1 - k) / length[:, None] + k / nearest))  # (R, K, 3)
+        offset = places - eyes[:, None]
+        view = pixels // (self.width * self.height)
+        local = offset @ self.poses[view][:, :, :3]  # camera axes
+        scale = self.focal[view, None] / (-local[..., 2]).clamp_min(1e-6)
+        column = (self.center_x[view, None] + local[..., 0] * scale).floor()
+        row = (self.center_y[view, None] - local[..., 1] * scale).floor()
+        is_seen = (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
+        is_seen &= local[..., 2] < 0
+        row = row.nan_to_num().clamp(0, self.height - 1).long()
+        column = column.nan_to_num().clamp(0, self.width - 1).long()
+        surface = self.depth_of((view[:, None] * self.height + row) * self.width + column)
+
+        distance = offset.norm(dim=-1)
+        along = Rays(
+            eyes[:, None].expand_as(offset).flatten(0, 1),
+            (offset / distance.clamp_min(1e-9)[..., None]).flatten(0, 1),
+        )
+        t = distance - cell.exit_distance(along).view_as(distance)
+        s = s_from_t(t, cell.unified_range, cell.log_scale)
+        return (is_seen & (surface < s - _VISIBILITY_MARGIN)).any(-1)
+
+
+def encode_depth(rays: Rays, distance: Tensor, cell: ViewCell) -> Tensor:
+    """Distances along camera rays as 16-bit codes of normalized unified depth; (R,) int16."""
+    t = distance - cell.exit_distance(rays)
+    s = s_from_t(t, cell.unified_range, cell.log_scale)
+    code = (s * _CODES).round() - 32768
+    return torch.where(distance.isfinite(), code, float(_BACKGROUND_CODE)).to(torch.int16)
+
+
+def decode_depth(codes: Tensor) -> Tensor:
+    """Normalized unified depth; 1 for the background, which no surface reaches."""
+    s = (codes.float() + 32768) / _CODES
+    return s.clamp_max(1)

@@ -1,0 +1,97 @@
+"""The oracle's training: classify each ray's depth, from true depth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from donerf.config import Config
+from donerf.data.dataset import load_dataset
+from donerf.model.oracle import DepthOracle
+from donerf.model.pipeline import Networks
+from donerf.precision import DTYPES, choose_device, choose_precision
+from donerf.scene_file import Metadata, Scene, SceneCell
+from donerf.training.batches import RayBank
+from donerf.training.losses import oracle_loss
+from donerf.training.run import Run, Trainer, open_run
+from donerf.training.targets import bin_targets
+from donerf.training.validation import oracle_quality
+
+
+def train_oracle(config: Config, run_folder: Path, resume: bool, console: Console) -> Scene:
+    """Train the depth oracle of one scene and return it as a scene without shading."""
+    settings = config.oracle_training
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device, config.oracle.width)
+    scene_settings = config.scene
+    views = load_dataset(scene_settings.folder, "train", scene_settings.downscale, need_depth=True)
+    held_out = load_dataset(scene_settings.folder, "val", scene_settings.downscale, need_depth=True)
+    cell = views.info.view_cell(log_scale=config.cell.log_scale)
+    bank = RayBank(views, cell, device)
+    validation = RayBank(held_out, cell, device)
+
+    torch.manual_seed(settings.seed)
+    oracle = DepthOracle(config.oracle).to(device)
+    trainer = Trainer(oracle, settings, device)
+    run = open_run(run_folder, config, trainer, resume, console)
+    run.show(
+        f"oracle: {len(views.names)} views, {len(bank) / 1e6:.1f} M rays, "
+        f"{sum(p.numel() for p in oracle.parameters()):,} parameters, {device}, {precision}"
+    )
+
+    def scene() -> Scene:
+        averaged = DepthOracle(config.oracle)
+        trainer.copy_averaged_into(averaged)
+        provenance = {"data": str(scene_settings.folder), "oracle": describe(run, precision)}
+        metadata = Metadata(
+            name=scene_settings.name or scene_settings.folder.stem,
+            license=scene_settings.license,
+            credits=scene_settings.credits,
+            provenance=provenance,
+        )
+        return Scene([SceneCell(cell, Networks(averaged))], metadata)
+
+    try:
+        for _ in run.steps(settings.rays_per_step):
+            batch = bank.draw(
+                settings.rays_per_step,
+                trainer.generator,
+                settings.moved_share,
+                settings.moved_distance,
+            )
+            depths = bank.neighborhood(batch, config.targets.screen_filter)
+            targets = bin_targets(depths, config.oracle.bins, config.targets)
+            with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+                logits = oracle(cell.unify(batch.rays), cell)
+            loss = oracle_loss(logits, targets)
+            trainer.update(loss)
+            run.report(loss, settings.rays_per_step)
+            if run.is_due():
+                current = scene()
+                run.save(current)
+                quality = oracle_quality(current.cells[0], validation, config.targets, device)
+                run.log({"validation": quality})
+                run.show(
+                    f"step {trainer.step}: validation loss {quality['loss']:.4f}, a sample "
+                    f"within 2 bins of the surface for {quality['hit']:.1%} of the rays"
+                )
+    except KeyboardInterrupt:
+        run.save(scene())
+        run.show(f"stopped at step {trainer.step}, saved in {run.folder}; go on with --resume")
+        raise
+    return scene()
+
+
+def describe(run: Run, precision: str) -> dict[str, object]:
+    """How far a network was trained, on what, for how long."""
+    trainer = run.trainer
+    return {
+        "steps": trainer.step,
+        "rays": trainer.step * trainer.settings.rays_per_step,
+        "seconds": round(trainer.seconds, 1),
+        "device": trainer.generator.device.type,
+        "precision": precision,
+        "settings": trainer.settings.model_dump(mode="json"),
+    }

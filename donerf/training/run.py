@@ -1,0 +1,258 @@
+"""A run folder: everything about one training, so that nothing is lost and it can go on.
+
+    config.toml          the settings as resolved
+    <step>.donerf        checkpoints, each a whole scene file (the newest few are kept)
+    state.safetensors    weights, averages, optimizer and random state, to resume from
+    log.jsonl            one line a report: step, loss, rays per second, validation quality
+
+Each file is written beside and renamed into place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from donerf.config import Config, TrainingSettings, load_config
+from donerf.files import write_atomically, write_text
+from donerf.scene_file import Scene, load_scene, save_scene
+
+_KEPT_CHECKPOINTS = 2
+_REPORT_SECONDS = 0.5
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C came, and what was trained so far is saved."""
+
+
+class Trainer:
+    """A network on its way: optimizer, averaged weights, learning rate, random state."""
+
+    def __init__(
+        self, network: nn.Module, settings: TrainingSettings, device: torch.device
+    ) -> None:
+        self.network, self.settings = network, settings
+        self.parameters = dict(network.named_parameters())
+        self.averaged = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.optimizer = torch.optim.Adam(
+            self.parameters.values(), lr=settings.learning_rate, eps=1e-15, fused=True
+        )
+        self.generator = torch.Generator(device).manual_seed(settings.seed)
+        self.step = 0
+        self.seconds = 0.0
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine down to the final rate."""
+        settings = self.settings
+        if step < settings.warmup_steps:
+            return settings.learning_rate * (step + 1) / settings.warmup_steps
+        progress = (step - settings.warmup_steps) / max(settings.steps - settings.warmup_steps, 1)
+        cosine = (1 + math.cos(math.pi * min(progress, 1))) / 2
+        span = settings.learning_rate - settings.final_learning_rate
+        return settings.final_learning_rate + span * cosine
+
+    def update(self, loss: Tensor) -> None:
+        """One optimizer step down the gradient of `loss`, and one of the average."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.step)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.step += 1
+        # Early on the average forgets faster, or it would remember the initialization.
+        decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.averaged.values()), list(self.parameters.values()), 1 - decay
+            )
+
+    def copy_averaged_into(self, network: nn.Module) -> None:
+        """Give another network of the same shape the averaged weights."""
+        for name, parameter in network.named_parameters():
+            parameter.data.copy_(self.averaged[name])
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a resumed training needs, as named tensors."""
+        tensors = {f"weights.{name}": p.detach() for name, p in self.parameters.items()}
+        tensors |= {f"averaged.{name}": p for name, p in self.averaged.items()}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
+        tensors["random"] = self.generator.get_state()
+        tensors["step"] = torch.tensor(self.step)
+        tensors["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
+        return {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Inverse of `state`."""
+        optimizer: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".")
+                optimizer.setdefault(int(index), {})[key] = tensor
+        for name, parameter in self.parameters.items():
+            parameter.data.copy_(tensors[f"weights.{name}"])
+            self.averaged[name].copy_(tensors[f"averaged.{name}"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": optimizer, "param_groups": groups})
+        self.generator.set_state(tensors["random"])
+        self.step = int(tensors["step"])
+        self.seconds = float(tensors["seconds"])
+
+
+class Run:
+    """One training's folder. Made by `open_run`."""
+
+    def __init__(self, folder: Path, trainer: Trainer, console: Console) -> None:
+        self.folder, self.trainer, self.console = folder, trainer, console
+        self._progress_fields: dict[str, str] = {}
+
+    def steps(self, rays_per_step: int) -> Iterator[int]:
+        """Yield the steps that are left, with a progress bar: loss, rays/s, time left."""
+        trainer = self.trainer
+        total = trainer.settings.steps
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[report]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        started = last = time.perf_counter()
+        seconds_before, first = trainer.seconds, trainer.step
+        with Progress(*columns, console=self.console) as progress:
+            task = progress.add_task(self.folder.name, total=total, completed=first, report="")
+            while trainer.step < total:
+                yield trainer.step
+                now = time.perf_counter()
+                trainer.seconds = seconds_before + now - started
+                if now - last > _REPORT_SECONDS or trainer.step == total:
+                    last = now
+                    rate = (trainer.step - first) * rays_per_step / (now - started)
+                    self._progress_fields["rays"] = f"{rate / 1000:.0f}k rays/s"
+                    report = "  ".join(self._progress_fields.values())
+                    progress.update(task, completed=trainer.step, report=report)
+
+    def is_due(self) -> bool:
+        """Whether a checkpoint is to be written after this step."""
+        settings, step = self.trainer.settings, self.trainer.step
+        return step % settings.checkpoint_every == 0 or step == settings.steps
+
+    def report(self, loss: Tensor, rays_per_step: int) -> None:
+        """Show the loss now and then, and log it every hundredth step."""
+        step = self.trainer.step
+        if step % 100 == 0:
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"the loss must stay finite, got {value} at step {step}; lower the learning "
+                    "rate and go on from the last checkpoint with --resume"
+                )
+            self._progress_fields["loss"] = f"loss {value:.5f}"
+            self.log({"loss": value, "rays": step * rays_per_step})
+
+    def log(self, values: dict[str, Any]) -> None:
+        """Append one line to the log."""
+        line = {"step": self.trainer.step, "seconds": round(self.trainer.seconds, 2), **values}
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def show(self, text: str) -> None:
+        """Print a line above the progress bar."""
+        self.console.print(text, highlight=False)
+
+    def save(self, scene: Scene) -> Path:
+        """Write a checkpoint and the state to resume from; keep the newest few."""
+        path = self.folder / f"{self.trainer.step:06d}.donerf"
+        save_scene(scene, path)
+        state = self.trainer.state()
+        write_atomically(self.folder / "state.safetensors", lambda beside: save_file(state, beside))
+        for old in checkpoints(self.folder)[:-_KEPT_CHECKPOINTS]:
+            old.unlink()
+        return path
+
+
+def open_run(folder: Path, config: Config, trainer: Trainer, resume: bool, console: Console) -> Run:
+    """Begin a run folder, or go on with one.
+
+    Raises ValueError when the folder holds a run already and `resume` is not asked for, or when
+    it was made with other settings.
+    """
+    state = folder / "state.safetensors"
+    if not resume:
+        if folder.exists() and any(folder.iterdir()):
+            raise ValueError(
+                f"the run folder must be new or empty, {folder} holds a run already; go on with "
+                "it by --resume, or name another with --run-folder"
+            )
+        write_text(folder / "config.toml", to_toml(config))
+        return Run(folder, trainer, console)
+    if not state.exists():
+        raise FileNotFoundError(
+            f"nothing to resume: {state} does not exist; start the run without --resume"
+        )
+    saved = load_config(folder / "config.toml")
+    if saved != config:
+        raise ValueError(
+            f"a run goes on with the settings it was begun with; those in {folder}/config.toml "
+            f"differ: {_difference(saved, config)}; use the same ones, or a new --run-folder"
+        )
+    try:
+        with safetensors.safe_open(state, framework="pt") as file:
+            trainer.load_state({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (safetensors.SafetensorError, KeyError) as error:
+        raise ValueError(
+            f"the saved state {state} cannot be read ({error}); begin again with a new --run-folder"
+        ) from None
+    return Run(folder, trainer, console)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a run folder, oldest first."""
+    return sorted(path for path in folder.glob("*.donerf") if path.stem.isdigit())
+
+
+def newest_checkpoint(folder: Path) -> Scene:
+    """The scene that a run has come to."""
+    found = checkpoints(folder)
+    if not found:
+        raise FileNotFoundError(
+            f"no trained oracle in {folder}; run train_oracle.py with the same config first, or "
+            "name its run folder with --oracle-run"
+        )
+    return load_scene(found[-1])
+
+
+def to_toml(config: Config) -> str:
+    """A config as TOML, every setting written out."""
+    lines: list[str] = []
+    tree = config.model_dump(mode="json")
+    lines += [f"{key} = {json.dumps(v)}" for key, v in tree.items() if not isinstance(v, dict)]
+    for section, values in tree.items():
+        if isinstance(values, dict):
+            lines += ["", f"[{section}]"]
+            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _difference(saved: Config, config: Config) -> str:
+    """The first setting that differs, with both values."""
+    before, now = saved.model_dump(), config.model_dump()
+    for section, values in before.items():
+        if values != now[section]:
+            if not isinstance(values, dict):
+                return f"'{section}' was {values!r}, is {now[section]!r}"
+            key = next(key for key in values if values[key] != now[section][key])
+            return f"'{section}.{key}' was {values[key]!r}, is {now[section][key]!r}"
+    return "nothing"

@@ -1,0 +1,90 @@
+"""The shading network's training: color the few samples that the frozen oracle places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from donerf.config import Config
+from donerf.data.dataset import load_dataset
+from donerf.model.pipeline import Networks, render_rays
+from donerf.model.placement import jittered_quantiles
+from donerf.model.shading import ShadingNetwork
+from donerf.precision import DTYPES, choose_device, choose_precision
+from donerf.scene_file import Scene, SceneCell
+from donerf.training.batches import RayBank
+from donerf.training.losses import shading_loss
+from donerf.training.oracle import describe
+from donerf.training.run import Trainer, newest_checkpoint, open_run
+from donerf.training.validation import shading_quality
+
+
+def train_shading(
+    config: Config, run_folder: Path, oracle_run: Path, resume: bool, console: Console
+) -> Scene:
+    """Train the shading network under a trained oracle and return the whole scene."""
+    settings = config.shading_training
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device, config.shading.width)
+    oracle_scene = newest_checkpoint(oracle_run)
+    cell, oracle = oracle_scene.cells[0].cell, oracle_scene.cells[0].networks.oracle
+    scene_settings = config.scene
+    views = load_dataset(scene_settings.folder, "train", scene_settings.downscale)
+    held_out = load_dataset(scene_settings.folder, "val", scene_settings.downscale)
+    bank = RayBank(views, cell, device)
+    validation = RayBank(held_out, cell, device)
+
+    torch.manual_seed(settings.seed)
+    shading = ShadingNetwork(config.shading).to(device)
+    # The oracle is frozen, so its weights are cast once and not at every step.
+    networks = Networks(oracle.to(device, DTYPES[precision]), shading)
+    trainer = Trainer(shading, settings, device)
+    run = open_run(run_folder, config, trainer, resume, console)
+    run.show(
+        f"shading: {len(views.names)} views, {len(bank) / 1e6:.1f} M rays, "
+        f"{sum(p.numel() for p in shading.parameters()):,} parameters, {device}, {precision}"
+    )
+
+    def scene() -> Scene:
+        averaged = ShadingNetwork(config.shading)
+        trainer.copy_averaged_into(averaged)
+        metadata = oracle_scene.metadata
+        provenance = metadata.provenance | {"shading": describe(run, precision)}
+        metadata = metadata.model_copy(update={"provenance": provenance})
+        return Scene([SceneCell(cell, Networks(exact_oracle, averaged))], metadata)
+
+    exact_oracle = newest_checkpoint(oracle_run).cells[0].networks.oracle
+    try:
+        for _ in run.steps(settings.rays_per_step):
+            samples = draw_sample_count(settings.samples, trainer.generator)
+            # As many samples a step whatever the count, within a factor of two of rays.
+            rays = settings.rays_per_step
+            batch = bank.draw(
+                rays, trainer.generator, settings.moved_share, settings.moved_distance
+            )
+            u = jittered_quantiles(rays, samples, settings.jitter, trainer.generator)
+            with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+                rendered = render_rays(batch.rays, cell, networks, u)
+            loss = shading_loss(rendered.composite, batch.colors)
+            trainer.update(loss)
+            run.report(loss, settings.rays_per_step)
+            if run.is_due():
+                current = scene()
+                run.save(current)
+                quality = shading_quality(current.cells[0], validation, settings.samples, device)
+                run.log({"validation_psnr": quality})
+                table = ", ".join(f"S={s} {psnr:.2f} dB" for s, psnr in quality.items())
+                run.show(f"step {trainer.step}: validation {table}")
+    except KeyboardInterrupt:
+        run.save(scene())
+        run.show(f"stopped at step {trainer.step}, saved in {run.folder}; go on with --resume")
+        raise
+    return scene()
+
+
+def draw_sample_count(counts: tuple[int, ...], generator: torch.Generator) -> int:
+    """The samples per ray of one step, each count as likely as the others."""
+    index = torch.randint(len(counts), (1,), generator=generator, device=generator.device)
+    return counts[int(index)]

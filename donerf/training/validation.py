@@ -1,0 +1,68 @@
+"""Quick looks at the validation views during training; the test views are for `evaluate`."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from donerf.config import TargetSettings
+from donerf.geometry.depth import s_from_t
+from donerf.model.pipeline import expect_depth, render_rays
+from donerf.model.placement import place_samples, quantiles
+from donerf.scene_file import SceneCell
+from donerf.training.batches import RayBank
+from donerf.training.losses import oracle_loss
+from donerf.training.targets import bin_targets
+
+_RAYS = 65_536
+_TILE = 8192
+
+
+def _fixed_pixels(bank: RayBank) -> torch.Tensor:
+    """The same pixels, spread over all views, at every look."""
+    return torch.linspace(0, len(bank) - 1, min(_RAYS, len(bank)), device=bank.device).long()
+
+
+@torch.inference_mode()
+def oracle_quality(
+    scene_cell: SceneCell, bank: RayBank, targets: TargetSettings, device: torch.device
+) -> dict[str, float]:
+    """Loss, and the share of rays with one of 4 samples within 2 bins of the surface."""
+    cell, oracle = scene_cell.cell, scene_cell.networks.oracle.to(device)
+    loss, hits, total = 0.0, 0, 0
+    for pixels in _fixed_pixels(bank).split(_TILE):
+        batch = bank.batch_of(pixels)
+        unified = cell.unify(batch.rays)
+        logits = oracle(unified, cell)
+        bins = logits.shape[-1]
+        expected = bin_targets(bank.neighborhood(batch, targets.screen_filter), bins, targets)
+        loss += float(oracle_loss(logits, expected)) * len(pixels)
+        samples = place_samples(logits.sigmoid(), quantiles(len(pixels), 4, device), cell)
+        s = s_from_t(samples.t, cell.unified_range, cell.log_scale)
+        near = (s - batch.s[:, None]).abs().amin(-1) < 2 / bins
+        hits += int(near.sum())
+        total += len(pixels)
+    return {"loss": loss / total, "hit": hits / total}
+
+
+@torch.inference_mode()
+def shading_quality(
+    scene_cell: SceneCell, bank: RayBank, sample_counts: tuple[int, ...], device: torch.device
+) -> dict[str, float]:
+    """PSNR over rays of the validation views, for each sample count."""
+    cell, networks = scene_cell.cell, scene_cell.networks
+    assert networks.shading is not None
+    networks.oracle.to(device)
+    networks.shading.to(device)
+    errors = dict.fromkeys(sample_counts, 0.0)
+    pixels = _fixed_pixels(bank)
+    for tile in pixels.split(_TILE):
+        batch = bank.batch_of(tile)
+        bin_probs = expect_depth(cell.unify(batch.rays), cell, networks.oracle)
+        for samples in sample_counts:
+            u = quantiles(len(tile), samples, device)
+            rendered = render_rays(batch.rays, cell, networks, u, bin_probs)
+            error = (rendered.composite.color - batch.colors).square().mean(-1)
+            errors[samples] += float(error.sum())
+    return {str(s): -10 * math.log10(error / len(pixels)) for s, error in errors.items()}
