@@ -26,7 +26,7 @@ CPU_BUDGET_MS = 66.0
 GPU_BUDGET_MS = 14.0
 
 
-def main(argv: Sequence[str], program: str = "view.py") -> int | None:
+def main(argv: Sequence[str], program: str = "python view.py") -> int | None:
     """Run the viewer; returns the exit code, None for success."""
     arguments = parse(argv, program)
     if arguments.help_keys:
@@ -93,7 +93,11 @@ def _set_up(arguments: Arguments, status: StatusFile) -> Setup:
     scene = load_scene(arguments.file or default_scene())
     if pose is not None:
         _check_pose(pose, scene, arguments.free)
-    renderer = make_renderer(scene, arguments.device, arguments.precision, arguments.backend)
+    precision = arguments.precision
+    if precision == "auto" and pose is not None and pose.precision is not None:
+        # A screenshot is made again bit for bit only in the precision that it was made in.
+        precision = pose.precision
+    renderer = make_renderer(scene, arguments.device, precision, arguments.backend)
     setup = Setup(arguments, scene, renderer, pose, status)
     counts = renderer.info.sample_counts
     if counts is not None and setup.samples not in counts:

@@ -33,6 +33,7 @@ class PoseFile:
     size: tuple[int, int] | None = None
     samples: int | None = None
     mode: RenderMode | None = None
+    precision: str | None = None
 
     def camera(self, cell: ViewCell, size: tuple[int, int]) -> Camera:
         """The camera that it stands for, with a picture of `size` pixels."""
@@ -106,6 +107,7 @@ def read_pose(path: Path) -> PoseFile:
             size=_size(document.get("size")),
             samples=_count(document.get("samples")),
             mode=RenderMode(document["mode"]) if document.get("mode") is not None else None,
+            precision=_precision(document.get("precision")),
         )
     except ValueError as error:
         raise ValueError(f"{error}, in {path}") from None
@@ -134,6 +136,12 @@ def _count(value: object) -> int | None:
     if not isinstance(value, int) or value < 1:
         raise ValueError(f"'samples' must be a positive integer, got {value!r}")
     return value
+
+
+def _precision(value: object) -> str | None:
+    if value not in (None, "fp32", "bf16"):
+        raise ValueError(f"'precision' must be fp32 or bf16, got {value!r}")
+    return str(value) if value is not None else None
 
 
 def _sha256(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -82,10 +83,9 @@ class Mp4Writer(FilmWriter):
     """H.264 with 4:2:0 color, which every player shows; it needs even sizes."""
 
     def __init__(self, path: Path, size: tuple[int, int], fps: int) -> None:
-        """Start the encoder."""
-        from imageio_ffmpeg import write_frames
+        """Start the encoder, the one that imageio-ffmpeg brings along."""
+        from imageio_ffmpeg import get_ffmpeg_exe
 
-        self._path = path
         self._count = 0
         self._padding = ((0, size[1] % 2), (0, size[0] % 2), (0, 0))
         even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
@@ -95,44 +95,40 @@ class Mp4Writer(FilmWriter):
                 "with its last row or column twice",
                 file=sys.stderr,
             )
+        pictures = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{even[0]}x{even[1]}"]
         # One thread, so that encoding takes little from the rendering that goes on beside it.
-        options = ["-preset", "fast", "-threads", "1", "-movflags", "+faststart"]
-        self._frames = write_frames(
-            path,
-            even,
-            fps=fps,
-            codec="libx264",
-            quality=6,
-            macro_block_size=1,
-            ffmpeg_log_level="quiet",
-            output_params=options,
+        codec = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-threads", "1"]
+        self._encoder = subprocess.Popen(
+            [
+                *(get_ffmpeg_exe(), "-y", *pictures, "-r", str(fps), "-i", "-"),
+                *(*codec, "-movflags", "+faststart", path),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Ctrl-C is for this program, which then ends the encoder by itself.
+            start_new_session=True,
         )
-        self._frames.send(None)
 
     def add(self, pixels: np.ndarray) -> None:
         rgb = np.pad(pixels[..., :3], self._padding, mode="edge")
+        assert self._encoder.stdin is not None, "the encoder was started with a pipe"
         try:
-            self._frames.send(np.ascontiguousarray(rgb))
+            self._encoder.stdin.write(rgb.tobytes())
         except OSError:
             raise self._failure() from None
         self._count += 1
 
     def finish(self) -> None:
-        from imageio_ffmpeg import count_frames_and_secs
-
-        self._frames.close()
-        # The encoder's exit code is out of reach; a film that was cut short tells by its length.
-        try:
-            written, _ = count_frames_and_secs(self._path)
-        except RuntimeError:
-            raise self._failure() from None
-        if written != self._count:
+        # This closes the pipe, which tells the encoder that the film is complete.
+        self._encoder.communicate()
+        if self._encoder.returncode != 0:
             raise self._failure()
 
     def abort(self) -> None:
-        # Thrown in, this kills the encoder; closed, it would finish a film that nobody wants.
-        with suppress(KeyboardInterrupt):
-            self._frames.throw(KeyboardInterrupt)
+        self._encoder.kill()
+        with suppress(OSError):
+            self._encoder.communicate()
 
     def _failure(self) -> OSError:
         return OSError(f"the film stopped after {self._count} pictures; is the disk full?")

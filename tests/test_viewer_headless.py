@@ -1,0 +1,328 @@
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+from viewer_scene import CELL, make_scene, write_scene
+
+from donerf import make_renderer
+from viewer.app import main
+from viewer.arguments import MODES, parse
+from viewer.capture import free_capture_path, read_pose, save_capture
+from viewer.film import open_film
+from viewer.fly_camera import FlyFrame, FlyPose, make_camera
+from viewer.render_modes import RenderMode
+from viewer.worker import RenderRequest, render_picture
+
+ROOT = Path(__file__).resolve().parent.parent
+Run = Callable[..., dict]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    return write_scene(tmp_path)
+
+
+@pytest.fixture
+def run(scene: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the viewer headless in the test's folder; returns what it said on stdout."""
+    monkeypatch.chdir(scene.parent)
+
+    def view(*options: str) -> dict:
+        main([str(scene), "--headless", "--device", "cpu", "--precision", "fp32", *options])
+        return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    return view
+
+
+def write_pose(path: Path, position: tuple[float, ...] = CELL.center, **more: object) -> str:
+    pose = FlyPose(np.array(position), yaw=0.1, pitch=-0.2)
+    document = {"transform_matrix": FlyFrame(CELL).matrix(pose).tolist(), **more}
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+def read_mp4(path: Path) -> list[np.ndarray]:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path)]
+    ppm = subprocess.run([*command, "-f", "image2pipe", "-c:v", "ppm", "-"], capture_output=True)
+    stream, frames = io.BytesIO(ppm.stdout), []
+    while stream.readline() == b"P6\n":
+        width, height = map(int, stream.readline().split())
+        stream.readline()
+        pixels = np.frombuffer(stream.read(3 * width * height), np.uint8)
+        frames.append(pixels.reshape(height, width, 3))
+    return frames
+
+
+def read_png(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def film_until_interrupted(path: Path, frames: int) -> None:
+    with open_film(path, (16, 16), 24) as film:
+        for _ in range(frames):
+            film.add(np.zeros((16, 16, 4), np.uint8))
+        raise KeyboardInterrupt
+
+
+def no_leftovers(folder: Path) -> bool:
+    return not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_an_mp4_holds_every_picture_of_the_flight(run: Run, tmp_path: Path):
+    summary = run("--frames", "5", "--size", "40x30", "--samples", "2", "--out", "fly.mp4")
+    frames = read_mp4(tmp_path / "fly.mp4")
+
+    assert [frame.shape for frame in frames] == [(30, 40, 3)] * 5
+    assert no_leftovers(tmp_path)
+    assert summary["frames"] == 5
+    assert summary["size"] == [40, 30]
+    assert summary["samples"] == summary["mean_samples"] == 2
+    assert summary["device"] == "cpu"
+    assert summary["backend"] == "eager"
+    assert summary["fps"] == pytest.approx(1000 / summary["ms_median"], rel=0.01)
+
+
+def test_an_mp4_of_odd_size_repeats_its_edge(run: Run, tmp_path: Path, capsys):
+    run("--frames", "2", "--size", "41x31", "--out", "fly.mp4")
+
+    assert read_mp4(tmp_path / "fly.mp4")[0].shape == (32, 42, 3)
+
+
+def test_a_folder_holds_the_pictures_as_they_were_rendered(run: Run, tmp_path: Path):
+    run("--frames", "3", "--size", "20x16", "--out", "frames/")
+    run("--size", "20x16", "--out", "home.png")
+    names = sorted(path.name for path in (tmp_path / "frames").iterdir())
+
+    assert names == ["00000.png", "00001.png", "00002.png"]
+    first = read_png(tmp_path / "frames/00000.png")
+    assert np.array_equal(first, read_png(tmp_path / "home.png"))
+    assert first.shape == (16, 20, 3)
+
+
+def test_a_gif_plays_for_ever(run: Run, tmp_path: Path):
+    run("--frames", "3", "--size", "20x16", "--out", "fly.gif")
+    with Image.open(tmp_path / "fly.gif") as film:
+        assert film.info["loop"] == 0
+        assert [frame.size for frame in ImageSequence.Iterator(film)] == [(20, 16)] * 3
+
+
+def test_the_picture_in_a_film_is_the_one_that_was_rendered(run: Run, tmp_path: Path):
+    run("--frames", "1", "--size", "64x48", "--out", "fly.mp4")
+    run("--size", "64x48", "--out", "home.png")
+    film = read_mp4(tmp_path / "fly.mp4")[0].astype(float)
+    picture = read_png(tmp_path / "home.png").astype(float)
+
+    # Compression and 4:2:0 color change single pixels, never the picture.
+    assert np.abs(film - picture).mean() < 6
+
+
+def test_a_second_flight_replaces_the_first(run: Run, tmp_path: Path):
+    for frames in ("4", "2"):
+        run("--frames", frames, "--size", "8x8", "--out", "frames")
+
+    assert len(list((tmp_path / "frames").iterdir())) == 2
+    assert no_leftovers(tmp_path)
+
+
+def test_a_folder_with_other_files_is_left_alone(run: Run, tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("keep")
+
+    with pytest.raises(ValueError, match=r"mine holds other files \(notes.txt\)"):
+        run("--frames", "1", "--out", "mine")
+    assert (tmp_path / "mine/notes.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize("name", ["fly.mp4", "fly.gif", "frames"])
+@pytest.mark.parametrize("added", [0, 2])
+def test_an_interrupted_film_leaves_what_was_there(tmp_path: Path, name: str, added: int):
+    path = tmp_path / name
+    if path.suffix:
+        path.write_bytes(b"the film of yesterday")
+    with pytest.raises(KeyboardInterrupt):
+        film_until_interrupted(path, added)
+
+    assert no_leftovers(tmp_path)
+    assert not path.suffix or path.read_bytes() == b"the film of yesterday"
+
+
+def test_an_encoder_that_died_is_an_error_and_no_film(tmp_path: Path, monkeypatch):
+    stopped = tmp_path / "stopped"
+    stopped.write_text("#!/bin/sh\nexit 1\n")
+    stopped.chmod(0o755)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(stopped))
+    path = tmp_path / "fly.mp4"
+    with pytest.raises(OSError, match="the film stopped after"), open_film(path, (16, 16), 24) as f:
+        f.add(np.zeros((16, 16, 4), np.uint8))
+
+    assert not path.exists()
+    assert no_leftovers(tmp_path)
+
+
+def test_a_pose_gives_the_picture_from_there(run: Run, tmp_path: Path):
+    pose = write_pose(tmp_path / "p.json")
+    summary = run("--pose", pose, "--size", "24x18", "--samples", "2", "--out", "p.png")
+
+    assert read_png(tmp_path / "p.png").shape == (18, 24, 3)
+    assert summary["frames"] == 1
+
+
+def test_a_pose_outside_the_cell_is_shown_only_on_demand(run: Run, tmp_path: Path):
+    pose = write_pose(tmp_path / "p.json", position=(5.0, 2.0, 1.5))
+    options = ("--pose", pose, "--size", "8x8", "--out", "p.png")
+
+    with pytest.raises(ValueError, match=r"view cell .* got 5, 2, 1.5 in .*p.json; --free"):
+        run(*options)
+    assert not (tmp_path / "p.png").exists()
+    assert run(*options, "--free")["frames"] == 1
+
+
+def test_a_screenshot_is_made_again_from_its_json_bit_for_bit(run: Run, tmp_path: Path):
+    scene = make_scene()
+    renderer = make_renderer(scene, device="cpu", precision="fp32")
+    main([str(tmp_path / "noise.donerf"), "--headless", "--size", "8x8", "--out", "x.png"])
+    pose = FlyPose(np.array([-1.3, 1.0, 1.6]), yaw=0.37, pitch=-0.21)
+    camera = make_camera(FlyFrame(CELL).matrix(pose), 51, 37, CELL.fov_x)
+    request = RenderRequest(camera, samples=3, mode=RenderMode.DEPTH)
+    from donerf import load_scene
+
+    loaded = load_scene(tmp_path / "noise.donerf")
+    renderer.load(loaded)
+    picture = render_picture(renderer, request, CELL)
+    assert picture is not None
+    save_capture(picture, tmp_path / "shot.png", loaded.path, renderer.info)
+    run("--pose", str(tmp_path / "shot.json"), "--out", "again.png")
+
+    shot, again = (read_png(tmp_path / name) for name in ("shot.png", "again.png"))
+    assert shot.shape == (37, 51, 3)
+    assert np.array_equal(shot, again)
+
+
+def test_captures_never_replace_each_other(tmp_path: Path):
+    first = free_capture_path(tmp_path, "scene")
+    first.touch()
+
+    assert first.name == "scene-0001.png"
+    assert free_capture_path(tmp_path, "scene").name == "scene-0002.png"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_gives_a_picture_of_its_own(run: Run, tmp_path: Path, mode: str):
+    run("--size", "16x12", "--mode", mode, "--out", "mode.png")
+
+    assert read_png(tmp_path / "mode.png").shape == (12, 16, 3)
+
+
+def test_the_command_line_knows_every_mode():
+    assert tuple(MODES) == tuple(mode.value for mode in RenderMode)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--size", "400"], "must be WIDTHxHEIGHT"),
+        (["--size", "0x300"], "must be WIDTHxHEIGHT"),
+        (["--size", "-4x300"], "expected one argument"),
+        (["--samples", "0"], "must be a whole number"),
+        (["--samples", "2.5"], "must be a whole number"),
+        (["--frames", "none"], "must be a whole number"),
+        (["--budget-ms", "nan"], "must be milliseconds"),
+        (["--mode", "normals"], "invalid choice"),
+        (["--bogus"], "unrecognized arguments: --bogus"),
+        (["--out", "p.png", "--frames", "9"], "holds one picture"),
+        (["--out", "p.mp4", "--pose", "p.json"], "must end in .png"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(options: list[str], sentence: str):
+    with pytest.raises(ValueError, match=sentence) as error:
+        parse(options, "view")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "must be JSON"),
+        ("[1, 2]", "must have a 'transform_matrix'"),
+        ("{}", "must have a 'transform_matrix'"),
+        ('{"transform_matrix": [[1, 2], [3]]}', "must be 4x4 numbers"),
+        ('{"transform_matrix": [["a", "b"]]}', "must be 4x4 numbers"),
+        (f'{{"transform_matrix": {[[float("nan")] * 4] * 4}}}'.replace("nan", "NaN"), "finite"),
+        (f'{{"transform_matrix": {np.diag([2.0, 1, 1, 1]).tolist()}}}', "no scale"),
+        (f'{{"transform_matrix": {np.eye(4).tolist()}, "size": [4]}}', "'size' must be"),
+        (f'{{"transform_matrix": {np.eye(4).tolist()}, "samples": 0}}', "'samples' must be"),
+        (f'{{"transform_matrix": {np.eye(4).tolist()}, "camera_angle_x": 4}}', "'camera_angle_x'"),
+        (f'{{"transform_matrix": {np.eye(4).tolist()}, "mode": "x"}}', "'x' is not a valid"),
+    ],
+)
+def test_a_wrong_pose_file_is_one_sentence_that_names_it(tmp_path: Path, text: str, sentence: str):
+    path = tmp_path / "pose.json"
+    path.write_text(text)
+
+    with pytest.raises(ValueError, match=sentence) as error:
+        read_pose(path)
+    assert "pose.json" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("out", ["no.txt", "scene/fly.mp4", "taken.mp4"])
+def test_a_film_that_cannot_be_written_is_told_before_rendering(run: Run, tmp_path: Path, out: str):
+    (tmp_path / "scene").write_text("a file where a folder is needed")
+    (tmp_path / "taken.mp4").mkdir()
+
+    with pytest.raises(ValueError, match=out.split("/")[-1]):
+        run("--frames", "1", "--size", "8x8", "--out", out)
+
+
+def test_the_status_file_tells_the_end_and_the_error(run: Run, tmp_path: Path):
+    status = tmp_path / "status.json"
+    run("--frames", "2", "--size", "8x8", "--out", "frames", "--status-file", str(status))
+    assert json.loads(status.read_text())["state"] == "done"
+    assert json.loads(status.read_text())["frames"] == 2
+
+    with pytest.raises(FileNotFoundError):
+        run("--pose", "nowhere.json", "--status-file", str(status))
+    assert "nowhere.json" in json.loads(status.read_text())["error"]
+
+
+def test_headless_needs_neither_gl_nor_a_window_library(scene: Path):
+    code = f"""
+import sys
+sys.modules["glfw"] = sys.modules["moderngl"] = None
+from viewer.app import main
+main([{str(scene)!r}, "--headless", "--frames", "1", "--size", "8x8", "--out", "frames"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=scene.parent,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_view_py_says_what_is_wrong_in_one_line(tmp_path: Path):
+    cut = tmp_path / "cut.donerf"
+    cut.write_bytes(write_scene(tmp_path).read_bytes()[:1000])
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "view.py"), str(cut), "--headless"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "cut.donerf" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.glob("*.mp4"))

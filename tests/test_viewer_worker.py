@@ -1,0 +1,189 @@
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from viewer_scene import CELL
+
+from donerf import Camera, Frame, RenderOptions, Scene
+from donerf.renderer import RayProbe, RendererInfo, StageTimes
+from viewer.fly_camera import make_camera
+from viewer.render_modes import RenderMode
+from viewer.worker import Cancelled, Failure, Picture, RenderRequest, RenderWorker, Result
+
+SECONDS = 20.0
+
+
+class GatedRenderer:
+    """Renders a tile each time the test opens the gate."""
+
+    def __init__(self, tiles: int, error: Exception | None = None) -> None:
+        self.gate = threading.Semaphore(0)
+        self.begun = threading.Semaphore(0)
+        self.tiles = tiles
+        self.error = error
+
+    @property
+    def info(self) -> RendererInfo:
+        thread: Literal["worker", "gl"] = "worker"
+        return RendererInfo("test", "cpu", "test", "fp32", frozenset(), None, (), thread)
+
+    def render(
+        self,
+        camera: Camera,
+        options: RenderOptions,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Frame | None:
+        self.begun.release()
+        for _ in range(self.tiles):
+            assert self.gate.acquire(timeout=SECONDS)
+            if cancelled is not None and cancelled():
+                return None
+        if self.error is not None:
+            raise self.error
+        shape = (camera.intrinsics.height, camera.intrinsics.width, 4)
+        image = torch.full(shape, options.samples, dtype=torch.uint8)
+        return Frame(image, StageTimes(), mean_samples=float(options.samples))
+
+    def probe(
+        self, camera: Camera, pixel: tuple[int, int], options: RenderOptions
+    ) -> RayProbe | None:
+        return None
+
+    def load(self, scene: Scene) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Bench:
+    """A worker, its renderer, and a way to wait for results."""
+
+    def __init__(self, renderer: GatedRenderer) -> None:
+        self.renderer = renderer
+        self.announced = threading.Semaphore(0)
+        self.saved: list[Path] = []
+        self.worker = RenderWorker(
+            renderer, CELL, self.announced.release, lambda picture, path: self.saved.append(path)
+        )
+
+    def submit(self, samples: int, is_moving: bool = True, capture: Path | None = None) -> None:
+        camera = make_camera(np.eye(4), 4, 3, 1.0)
+        self.worker.submit(
+            RenderRequest(camera, samples, RenderMode.COLOR, is_moving=is_moving, capture=capture)
+        )
+
+    def wait_begun(self) -> None:
+        assert self.renderer.begun.acquire(timeout=SECONDS)
+
+    def open_gate(self, tiles: int = 100) -> None:
+        self.renderer.gate.release(tiles)
+
+    def wait_results(self, count: int) -> list[Result]:
+        for _ in range(count):
+            assert self.announced.acquire(timeout=SECONDS)
+        return self.worker.results()
+
+
+@contextmanager
+def bench(tiles: int = 2, error: Exception | None = None) -> Iterator[Bench]:
+    with_worker = Bench(GatedRenderer(tiles, error))
+    try:
+        yield with_worker
+    finally:
+        with_worker.open_gate()
+        with_worker.worker.close()
+
+
+def samples_of(results: list[Result]) -> list[int]:
+    return [result.request.samples for result in results]
+
+
+def test_a_request_becomes_a_picture():
+    with bench() as b:
+        b.submit(samples=7)
+        b.open_gate()
+        (picture,) = b.wait_results(1)
+
+    assert isinstance(picture, Picture)
+    assert picture.pixels.shape == (3, 4, 4)
+    assert np.all(picture.pixels == 7)
+    assert picture.ms > 0
+
+
+def test_the_newest_request_wins():
+    with bench() as b:
+        b.submit(samples=1)
+        b.wait_begun()
+        for samples in (2, 3, 4):
+            b.submit(samples)
+        b.open_gate()
+
+        assert samples_of(b.wait_results(2)) == [1, 4]
+
+
+def test_a_still_picture_gives_way_between_two_tiles():
+    with bench(tiles=2) as b:
+        b.submit(samples=1, is_moving=False)
+        b.wait_begun()
+        b.submit(samples=2)
+        b.open_gate()
+        results = b.wait_results(2)
+
+    assert isinstance(results[0], Cancelled)
+    assert isinstance(results[1], Picture)
+
+
+def test_a_moving_picture_is_always_finished():
+    with bench() as b:
+        b.submit(samples=1)
+        b.wait_begun()
+        b.submit(samples=2)
+        b.open_gate()
+
+        assert all(isinstance(result, Picture) for result in b.wait_results(2))
+
+
+def test_captures_are_neither_dropped_nor_interrupted():
+    with bench() as b:
+        b.submit(samples=1, is_moving=False, capture=Path("a.png"))
+        b.wait_begun()
+        b.submit(samples=2, capture=Path("b.png"))
+        b.submit(samples=3)
+        b.open_gate()
+        b.wait_results(3)
+
+        assert b.saved == [Path("a.png"), Path("b.png")]
+
+
+@pytest.mark.parametrize("message", ["out of memory", ""])
+def test_an_exception_is_reported_and_the_worker_goes_on(message: str):
+    with bench(error=RuntimeError(message)) as b:
+        b.open_gate()
+        b.submit(samples=1)
+        (failure,) = b.wait_results(1)
+        b.renderer.error = None
+        b.submit(samples=2)
+        (picture,) = b.wait_results(1)
+
+    assert isinstance(failure, Failure)
+    assert failure.message == (message or "RuntimeError")
+    assert isinstance(picture, Picture)
+
+
+def test_closing_ends_even_a_moving_picture():
+    with bench(tiles=100_000) as b:
+        b.submit(samples=1)
+        b.wait_begun()
+        closing = threading.Thread(target=b.worker.close)
+        closing.start()
+        while closing.is_alive():
+            b.open_gate(1)
+            closing.join(0.01)
+
+        assert isinstance(b.worker.results()[0], Cancelled)

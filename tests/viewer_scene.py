@@ -1,0 +1,44 @@
+"""A small scene for the viewer's tests: a wide low cell and networks that were never trained."""
+
+import math
+from pathlib import Path
+
+from donerf.config import OracleSettings, ShadingSettings
+from donerf.geometry.view_cell import ViewCell
+from donerf.model.oracle import DepthOracle
+from donerf.model.pipeline import Networks
+from donerf.model.shading import ShadingNetwork
+from donerf.scene_file import Metadata, Scene, SceneCell, save_scene
+
+# Base direction: along +y, a little down.
+_DOWN = math.radians(-10)
+CELL = ViewCell(
+    center=(-1.0, 2.0, 1.5),
+    size=(2.0, 4.0, 0.5),
+    radius=2.3,
+    depth_range=(0.5, 20.0),
+    unified_range=(-2.0, 19.0),
+    base_orientation=(
+        (1.0, 0.0, 0.0),
+        (0.0, -math.sin(_DOWN), -math.cos(_DOWN)),
+        (0.0, math.cos(_DOWN), -math.sin(_DOWN)),
+    ),
+    view_rotation_deg=(70.0, 24.0),
+    fov_x=math.radians(70),
+)
+
+
+def make_scene() -> Scene:
+    """Networks as the seed draws them: their pictures are colorful noise, the same each time."""
+    networks = Networks(
+        DepthOracle(OracleSettings(layers=2, width=16, bins=16)),
+        ShadingNetwork(ShadingSettings(layers=3, width=16)),
+    )
+    return Scene([SceneCell(CELL, networks)], Metadata(name="noise"))
+
+
+def write_scene(folder: Path) -> Path:
+    """The scene as a file."""
+    path = folder / "noise.donerf"
+    save_scene(make_scene(), path)
+    return path
