@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from viewer.controls import BINDINGS, Action, Input, actions_of, find_binding, help_text
@@ -38,6 +40,12 @@ def test_no_two_lines_of_the_table_collide(binding):
 def test_every_action_has_a_key_and_every_key_a_line_of_help():
     assert {binding.action for binding in BINDINGS} == set(Action)
     assert all(f"{b.label} " in help_text() and b.meaning in help_text() for b in BINDINGS)
+
+
+def test_the_docs_page_shows_the_same_table():
+    page = Path(__file__).resolve().parent.parent / "docs/viewer.md"
+
+    assert help_text() in page.read_text(encoding="utf-8"), "copy `view.py --help-keys` into it"
 
 
 def test_letting_go_ends_what_is_held_whatever_else_is_down():

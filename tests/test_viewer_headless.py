@@ -9,12 +9,12 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
-from viewer_scene import CELL, make_scene, write_scene
+from viewer_scene import CELL, write_scene
 
-from donerf import make_renderer
+from donerf import load_scene, make_renderer
 from viewer.app import main
 from viewer.arguments import MODES, parse
-from viewer.capture import free_capture_path, read_pose, save_capture
+from viewer.capture import read_pose, save_capture
 from viewer.film import open_film
 from viewer.fly_camera import FlyFrame, FlyPose, make_camera
 from viewer.render_modes import RenderMode
@@ -185,33 +185,30 @@ def test_a_pose_outside_the_cell_is_shown_only_on_demand(run: Run, tmp_path: Pat
     assert run(*options, "--free")["frames"] == 1
 
 
-def test_a_screenshot_is_made_again_from_its_json_bit_for_bit(run: Run, tmp_path: Path):
-    scene = make_scene()
-    renderer = make_renderer(scene, device="cpu", precision="fp32")
-    main([str(tmp_path / "noise.donerf"), "--headless", "--size", "8x8", "--out", "x.png"])
+def test_a_screenshot_is_made_again_from_its_json_bit_for_bit(run: Run, scene: Path):
+    loaded = load_scene(scene)
+    renderer = make_renderer(loaded, device="cpu", precision="fp32")
     pose = FlyPose(np.array([-1.3, 1.0, 1.6]), yaw=0.37, pitch=-0.21)
     camera = make_camera(FlyFrame(CELL).matrix(pose), 51, 37, CELL.fov_x)
-    request = RenderRequest(camera, samples=3, mode=RenderMode.DEPTH)
-    from donerf import load_scene
+    picture = render_picture(renderer, RenderRequest(camera, 3, RenderMode.DEPTH), CELL)
+    assert picture is not None
+    shot = save_capture(picture, scene.parent, loaded, renderer.info)
+    run("--pose", str(shot.with_suffix(".json")), "--out", "again.png")
 
-    loaded = load_scene(tmp_path / "noise.donerf")
-    renderer.load(loaded)
+    assert shot.name == "noise-0001.png"
+    assert read_png(shot).shape == (37, 51, 3)
+    assert np.array_equal(read_png(shot), read_png(scene.parent / "again.png"))
+
+
+def test_captures_never_replace_each_other(scene: Path):
+    loaded = load_scene(scene)
+    renderer = make_renderer(loaded, device="cpu", precision="fp32")
+    request = RenderRequest(make_camera(np.eye(4), 4, 3, 1.0), 1, RenderMode.COLOR)
     picture = render_picture(renderer, request, CELL)
     assert picture is not None
-    save_capture(picture, tmp_path / "shot.png", loaded.path, renderer.info)
-    run("--pose", str(tmp_path / "shot.json"), "--out", "again.png")
+    paths = [save_capture(picture, scene.parent, loaded, renderer.info) for _ in range(2)]
 
-    shot, again = (read_png(tmp_path / name) for name in ("shot.png", "again.png"))
-    assert shot.shape == (37, 51, 3)
-    assert np.array_equal(shot, again)
-
-
-def test_captures_never_replace_each_other(tmp_path: Path):
-    first = free_capture_path(tmp_path, "scene")
-    first.touch()
-
-    assert first.name == "scene-0001.png"
-    assert free_capture_path(tmp_path, "scene").name == "scene-0002.png"
+    assert [path.name for path in paths] == ["noise-0001.png", "noise-0002.png"]
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -10,7 +10,7 @@ from donerf.renderer import StageTimes
 from viewer.controls import Action
 from viewer.render_modes import RenderMode
 from viewer.session import MESSAGE_SECONDS, SETTLE_SECONDS, Session, SessionSettings
-from viewer.worker import Cancelled, Failure, Picture, RenderRequest
+from viewer.worker import Cancelled, Failure, Picture, RenderRequest, Saved
 
 WINDOW = (800, 600)
 
@@ -181,8 +181,8 @@ def test_a_window_of_another_shape_gets_a_new_picture(session: Session):
 def test_a_capture_has_the_full_size_whatever_is_moving(session: Session):
     session.press(Action.FORWARD, 0.0)
     show(session, 0.1)
-    request = session.capture(Path("a.png"))
+    request = session.capture()
 
     assert (request.camera.intrinsics.width, request.camera.intrinsics.height) == WINDOW
-    assert not session.take_result(picture_of(request), 0.2), "a capture is not for the screen"
+    assert not session.take_result(Saved(request, Path("a.png")), 0.2), "not for the screen"
     assert session.message == "saved a.png"

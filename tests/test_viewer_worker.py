@@ -13,7 +13,7 @@ from donerf import Camera, Frame, RenderOptions, Scene
 from donerf.renderer import RayProbe, RendererInfo, StageTimes
 from viewer.fly_camera import make_camera
 from viewer.render_modes import RenderMode
-from viewer.worker import Cancelled, Failure, Picture, RenderRequest, RenderWorker, Result
+from viewer.worker import Cancelled, Failure, Picture, RenderRequest, RenderWorker, Result, Saved
 
 SECONDS = 20.0
 
@@ -67,15 +67,16 @@ class Bench:
     def __init__(self, renderer: GatedRenderer) -> None:
         self.renderer = renderer
         self.announced = threading.Semaphore(0)
-        self.saved: list[Path] = []
         self.worker = RenderWorker(
-            renderer, CELL, self.announced.release, lambda picture, path: self.saved.append(path)
+            renderer, CELL, self.announced.release, lambda picture: Path("a.png")
         )
 
-    def submit(self, samples: int, is_moving: bool = True, capture: Path | None = None) -> None:
+    def submit(self, samples: int, is_moving: bool = True, is_capture: bool = False) -> None:
         camera = make_camera(np.eye(4), 4, 3, 1.0)
         self.worker.submit(
-            RenderRequest(camera, samples, RenderMode.COLOR, is_moving=is_moving, capture=capture)
+            RenderRequest(
+                camera, samples, RenderMode.COLOR, is_moving=is_moving, is_capture=is_capture
+            )
         )
 
     def wait_begun(self) -> None:
@@ -151,14 +152,15 @@ def test_a_moving_picture_is_always_finished():
 
 def test_captures_are_neither_dropped_nor_interrupted():
     with bench() as b:
-        b.submit(samples=1, is_moving=False, capture=Path("a.png"))
+        b.submit(samples=1, is_moving=False, is_capture=True)
         b.wait_begun()
-        b.submit(samples=2, capture=Path("b.png"))
+        b.submit(samples=2, is_capture=True)
         b.submit(samples=3)
         b.open_gate()
-        b.wait_results(3)
+        results = b.wait_results(3)
 
-        assert b.saved == [Path("a.png"), Path("b.png")]
+    assert samples_of(results) == [1, 2, 3]
+    assert [type(result) for result in results] == [Saved, Saved, Picture]
 
 
 @pytest.mark.parametrize("message", ["out of memory", ""])

@@ -42,6 +42,9 @@ def main(argv: Sequence[str], program: str = "python view.py") -> int | None:
     except (ValueError, OSError) as error:
         status.write(Status("failed", error=str(error)))
         raise
+    except KeyboardInterrupt:
+        status.write(Status("failed", error="interrupted"))
+        raise
     return None
 
 
@@ -180,10 +183,10 @@ def _fly(setup: Setup, window: Window) -> None:
         renderer,
         setup.cell,
         announce=window.wake,
-        save=lambda picture, path: save_capture(picture, path, setup.scene.path, info),
+        save=lambda picture: save_capture(picture, arguments.captures, setup.scene, info),
     )
     try:
-        loop = FlyLoop(window, session, worker, Labels(setup.scene.name, info, arguments.captures))
+        loop = FlyLoop(window, session, worker, Labels(setup.scene.name, info))
         with _sigterm_as_interrupt():
             loop.run(setup.status, arguments.frames)
     finally:

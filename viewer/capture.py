@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from donerf import Camera, ViewCell
+from donerf import Camera, Scene, ViewCell
 from donerf.files import write_atomically, write_text
 from donerf.renderer import RendererInfo
 from viewer.fly_camera import make_camera
@@ -53,8 +53,9 @@ def save_png(path: Path, pixels: np.ndarray) -> None:
     write_atomically(path, lambda beside: image.save(beside, format="PNG"))
 
 
-def save_capture(picture: Picture, path: Path, scene: Path | None, info: RendererInfo) -> None:
-    """Write the picture to `path`, and its pose and settings beside it as .json."""
+def save_capture(picture: Picture, folder: Path, scene: Scene, info: RendererInfo) -> Path:
+    """Write a picture, and beside it as .json its pose and settings; returns the picture's path."""
+    path = _free_path(folder, scene.name)
     save_png(path, picture.pixels)
     request = picture.request
     camera, intrinsics = request.camera, request.camera.intrinsics
@@ -63,21 +64,14 @@ def save_capture(picture: Picture, path: Path, scene: Path | None, info: Rendere
         "camera_angle_x": intrinsics.fov_x,
         "size": [intrinsics.width, intrinsics.height],
         "samples": request.samples,
-        "mode": str(request.mode),
-        "file": scene.name if scene is not None else None,
-        "file_sha256": _sha256(scene) if scene is not None else None,
+        "mode": request.mode,
+        "scene": scene.name,
+        "scene_sha256": scene.metadata.sha256,
         "backend": info.backend,
         "device": info.device,
         "precision": info.precision,
     }
     write_text(path.with_suffix(".json"), json.dumps(document, indent=1) + "\n")
-
-
-def free_capture_path(folder: Path, name: str) -> Path:
-    """The next name in the folder that is not taken: NAME-0001.png, NAME-0002.png, ..."""
-    number = 1
-    while (path := folder / f"{name}-{number:04d}.png").exists():
-        number += 1
     return path
 
 
@@ -144,5 +138,10 @@ def _precision(value: object) -> str | None:
     return str(value) if value is not None else None
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _free_path(folder: Path, name: str) -> Path:
+    """The next name in the folder that is not taken: NAME-0001.png, NAME-0002.png, ..."""
+    name = re.sub(r"[^\w.-]+", "_", name)
+    number = 1
+    while (path := folder / f"{name}-{number:04d}.png").exists():
+        number += 1
+    return path

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import moderngl
 
 from donerf.renderer import RendererInfo
-from viewer.capture import free_capture_path
 from viewer.controls import (
     Action,
     Event,
@@ -33,15 +31,10 @@ TITLE_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Labels:
-    """What to call things.
-
-    scene:     its name, for the title and for screenshots
-    captures:  folder that screenshots go to
-    """
+    """What the title tells about the scene and what renders it."""
 
     scene: str
     info: RendererInfo
-    captures: Path
 
 
 class FlyLoop:
@@ -127,8 +120,7 @@ class FlyLoop:
                 self._drag = action
                 self._window.capture_pointer(action is Action.LOOK_CAPTURED)
             case Action.SCREENSHOT:
-                path = free_capture_path(self._labels.captures, self._labels.scene)
-                self._worker.submit(self._session.capture(path))
+                self._worker.submit(self._session.capture())
             case _:
                 self._session.press(action, now)
 

@@ -6,8 +6,7 @@ as an argument, in seconds, so a test plays any session in no time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from donerf import ViewCell
 from viewer.controls import Action
@@ -16,7 +15,7 @@ from viewer.pilot import Pilot
 from viewer.render_modes import RenderMode
 from viewer.resolution import ResolutionController
 from viewer.status import State
-from viewer.worker import Failure, Picture, RenderRequest, Result
+from viewer.worker import Failure, Picture, RenderRequest, Result, Saved
 
 SAMPLE_COUNTS = (1, 2, 4, 8, 16)
 # A picture counts as still when nothing has changed for this long.
@@ -122,10 +121,9 @@ class Session:
         if isinstance(result, Failure):
             self._take_failure(result, now)
             return False
+        if isinstance(result, Saved):
+            self.note(f"saved {result.path}", now)
         if not isinstance(result, Picture):
-            return False
-        if result.request.capture is not None:
-            self.note(f"saved {result.request.capture}", now)
             return False
         self.error = None
         self.shown = result
@@ -162,9 +160,9 @@ class Session:
             ends.append(now + MOVING_SECONDS)
         return max(min(ends) - now, 0.0) if ends else None
 
-    def capture(self, path: Path) -> RenderRequest:
+    def capture(self) -> RenderRequest:
         """The present view in full size, to be saved."""
-        return self._request(0, is_moving=False, capture=path)
+        return replace(self._request(0, is_moving=False), is_capture=True)
 
     def note(self, message: str, now: float) -> None:
         """Say something for a while."""
@@ -210,14 +208,14 @@ class Session:
         self._awaited = self._request(rung, is_moving)
         return self._awaited
 
-    def _request(self, rung: int, is_moving: bool, capture: Path | None = None) -> RenderRequest:
+    def _request(self, rung: int, is_moving: bool) -> RenderRequest:
         matrix = self.pilot.frame.matrix(self.pilot.pose)
         camera = make_camera(matrix, *self.resolution.size_at(rung), self.cell.fov_x)
-        return RenderRequest(camera, self.samples, self.mode, rung, is_moving, capture)
+        return RenderRequest(camera, self.samples, self.mode, rung, is_moving)
 
     def _take_failure(self, failure: Failure, now: float) -> None:
-        if failure.request.capture is not None:
-            self.note(f"could not save {failure.request.capture}: {failure.message}", now)
+        if failure.request.is_capture:
+            self.note(f"the picture was not saved: {failure.message}", now)
         else:
             self.error = f"rendering failed: {failure.message}"
             self._has_failed = True

@@ -10,6 +10,7 @@ import moderngl
 
 from viewer.controls import Event, FocusLost, Input, PointerMoved, Pressed, Released
 
+LONGEST_WAIT_SECONDS = 0.5
 _BUTTONS = {0: "MOUSE_LEFT", 1: "MOUSE_RIGHT", 2: "MOUSE_MIDDLE"}
 
 
@@ -63,10 +64,10 @@ class Window:
         return self._place_before_full_screen is not None
 
     def wait(self, seconds: float | None) -> None:
-        """Sleep until something happens, or at most so long; None sleeps for good."""
-        if seconds is None:
-            glfw.wait_events()
-        elif seconds <= 0:
+        """Sleep until something happens, or at most so long."""
+        # Python hears of Ctrl-C in the terminal only between two waits.
+        seconds = LONGEST_WAIT_SECONDS if seconds is None else min(seconds, LONGEST_WAIT_SECONDS)
+        if seconds <= 0:
             glfw.poll_events()
         else:
             glfw.wait_events_timeout(seconds)

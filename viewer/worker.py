@@ -27,7 +27,7 @@ class RenderRequest:
     rung:       of the resolution ladder, a note for whoever asked
     is_moving:  part of a movement: always finished, so that there is something to see; a still
                 picture gives way to a newer request
-    capture:    the PNG file that the picture becomes; None for the screen
+    is_capture: to be saved; not for the screen
     """
 
     camera: Camera
@@ -35,7 +35,7 @@ class RenderRequest:
     mode: RenderMode
     rung: int = 0
     is_moving: bool = False
-    capture: Path | None = None
+    is_capture: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,15 @@ class Cancelled:
     request: RenderRequest
 
 
-Result = Picture | Failure | Cancelled
+@dataclass(frozen=True)
+class Saved:
+    """A capture, and the file that it became."""
+
+    request: RenderRequest
+    path: Path
+
+
+Result = Picture | Failure | Cancelled | Saved
 
 
 class Mailbox:
@@ -83,7 +91,7 @@ class Mailbox:
     def put(self, request: RenderRequest) -> None:
         """Ask for a picture. One for the screen replaces an older one that was not begun."""
         with self._changed:
-            if request.capture is not None:
+            if request.is_capture:
                 self._captures.append(request)
             else:
                 self._newest = request
@@ -137,12 +145,12 @@ class RenderWorker:
         renderer: Renderer,
         cell: ViewCell,
         announce: Callable[[], None],
-        save: Callable[[Picture, Path], None],
+        save: Callable[[Picture], Path],
     ) -> None:
         """Start the thread.
 
         announce:  called from the thread when a result is there; wakes the window
-        save:      called from the thread with the picture and the file of a capture
+        save:      called from the thread with a captured picture; returns the file's path
         """
         self._renderer = renderer
         self._cell = cell
@@ -178,16 +186,14 @@ class RenderWorker:
 
     def _fulfil(self, request: RenderRequest) -> Result:
         def is_obsolete() -> bool:
-            gives_way = not request.is_moving and request.capture is None
+            gives_way = not (request.is_moving or request.is_capture)
             return self._mailbox.is_closed or (gives_way and self._mailbox.has_request)
 
         try:
             picture = render_picture(self._renderer, request, self._cell, is_obsolete)
             if picture is None:
                 return Cancelled(request)
-            if request.capture is not None:
-                self._save(picture, request.capture)
-            return picture
+            return Saved(request, self._save(picture)) if request.is_capture else picture
         # Whatever goes wrong in a renderer must not end the window.
         except Exception as error:
             return Failure(request, str(error) or type(error).__name__)
