@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
 
@@ -93,7 +93,7 @@ def parse_info(values: dict[str, Any], source: Path) -> DatasetInfo:
     size = check.numbers("view_cell_size", 3)
     if min(size) <= 0:
         check.fail("view_cell_size", "three positive edge lengths")
-    fov = check.numbers("camera_angle_x", 1)[0]
+    fov = check.number("camera_angle_x")
     if not 0 < fov < math.pi:
         check.fail("camera_angle_x", "a field of view in (0, pi) radians")
     base = check.matrix("camera_base_orientation")
@@ -175,16 +175,19 @@ class _Checker:
             "docs/data-format.md says what each key means"
         )
 
-    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+    def number(self, key: str) -> float:
         value = self.values.get(key)
-        numbers = [value] if count == 1 else value
-        if not (
-            isinstance(numbers, list | tuple)
-            and len(numbers) == count
-            and all(_is_number(x) for x in numbers)
-        ):
-            self.fail(key, "a finite number" if count == 1 else f"{count} finite numbers")
-        return tuple(float(x) for x in numbers)
+        if not _is_number(value):
+            self.fail(key, "a finite number")
+        return float(value)
+
+    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+        values = self.values.get(key)
+        if not isinstance(values, list | tuple) or len(values) != count:
+            self.fail(key, f"{count} finite numbers")
+        if not all(_is_number(x) for x in values):
+            self.fail(key, f"{count} finite numbers")
+        return tuple(float(x) for x in values)
 
     def flag(self, key: str) -> bool:
         value = self.values.get(key, False)
@@ -202,7 +205,7 @@ class _Checker:
         rotation = matrix[:3, :3]
         if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
             self.fail(key, "a rotation without scale")
-        return tuple(tuple(row) for row in matrix.tolist())
+        return tuple(tuple(float(x) for x in matrix[row]) for row in range(4))
 
     def resolution(self) -> tuple[int, int] | None:
         if self.values.get("resolution") is None:
@@ -214,10 +217,12 @@ class _Checker:
 
     def depth_ignore(self) -> float | None:
         value = self.values.get("depth_ignore")
-        if value is not None and not (isinstance(value, int | float) and value == value):
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool):
             self.fail("depth_ignore", "the raw depth that means background, or null")
-        # Infinity is background without being said.
-        return float(value) if value is not None and math.isfinite(value) else None
+        # What is not finite is background without being said.
+        return float(value) if math.isfinite(value) else None
 
     def range(self, key: str) -> Range | None:
         if self.values.get(key) is None:
@@ -228,7 +233,7 @@ class _Checker:
         return near, far
 
 
-def _is_number(x: object) -> bool:
+def _is_number(x: object) -> TypeGuard[int | float]:
     return isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
 
 

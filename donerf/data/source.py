@@ -25,8 +25,8 @@ HOW_TO_GET = (
     "seconds with `donerf demo-data DIR`, or bring your own renders (docs/data-format.md)"
 )
 
-# What Pillow and numpy raise for files that are cut short or altered.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+BROKEN_FILE = (OSError, SyntaxError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+"""What Pillow, numpy and zipfile raise for files that are cut short or altered."""
 
 
 class ViewSource(Protocol):
@@ -92,24 +92,30 @@ class FolderSource:
         try:
             with Image.open(path) as image:
                 return rgb_over_white(image)
-        except _BROKEN as error:
+        except BROKEN_FILE as error:
             raise ValueError(
                 f"a picture must be a whole PNG of 8 bits a channel, {path} is not ({error}); "
                 "render or copy it again"
             ) from None
 
     def read_depth(self, name: str, size: tuple[int, int], info: DatasetInfo) -> np.ndarray | None:
+        raw = self.read_raw_depth(name)
+        if raw is None:
+            return None
+        return checked_depth(raw, size, info, self.path / f"{name}_depth.npz")
+
+    def read_raw_depth(self, name: str) -> np.ndarray | None:
+        """The array as it is stored; None where the view has no depth."""
         path = self.path / f"{name}_depth.npz"
         if not path.is_file():
             return None
         try:
-            raw = _first_array(path)
-        except _BROKEN as error:
+            return _first_array(path)
+        except BROKEN_FILE as error:
             raise ValueError(
                 f"a depth map must be a whole .npz with one array of numbers, {path} is not "
                 f"({error}); render or copy it again"
             ) from None
-        return checked_depth(raw, size, info, path)
 
     def close(self) -> None:
         pass
