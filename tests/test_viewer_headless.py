@@ -270,8 +270,8 @@ def test_a_wrong_pose_file_is_one_sentence_that_names_it(tmp_path: Path, text: s
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("out", ["no.txt", "scene/fly.mp4", "taken.mp4"])
-def test_a_film_that_cannot_be_written_is_told_before_rendering(run: Run, tmp_path: Path, out: str):
+@pytest.mark.parametrize("out", ["no.txt", "scene/fly.mp4", "taken.mp4", "scene/p.png"])
+def test_what_cannot_be_written_is_told_by_name(run: Run, tmp_path: Path, out: str):
     (tmp_path / "scene").write_text("a file where a folder is needed")
     (tmp_path / "taken.mp4").mkdir()
 

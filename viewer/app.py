@@ -102,12 +102,7 @@ def _set_up(arguments: Arguments, status: StatusFile) -> Setup:
         precision = pose.precision
     renderer = make_renderer(scene, arguments.device, precision, arguments.backend)
     setup = Setup(arguments, scene, renderer, pose, status)
-    counts = renderer.info.sample_counts
-    if counts is not None and setup.samples not in counts:
-        raise ValueError(
-            f"this scene is rendered with {', '.join(map(str, counts))} samples per ray, got "
-            f"{setup.samples}; choose one of them with --samples"
-        )
+    _check_renderer(setup)
     return setup
 
 
@@ -125,6 +120,23 @@ def _check_pose(pose: PoseFile, scene: Scene, is_free: bool) -> None:
             f"{pose.path}; --free shows it all the same, extrapolated"
         )
     print(f"note: {place} lies outside the view cell {box}: extrapolated", file=sys.stderr)
+
+
+def _check_renderer(setup: Setup) -> None:
+    """What was asked for must be among what the renderer gives."""
+    from viewer.render_modes import offered_modes
+
+    counts = setup.renderer.info.sample_counts
+    if counts is not None and setup.samples not in counts:
+        raise ValueError(
+            f"this scene is rendered with {', '.join(map(str, counts))} samples per ray, got "
+            f"{setup.samples}; choose one of them with --samples"
+        )
+    modes = offered_modes(setup.renderer)
+    if setup.mode not in modes:
+        raise ValueError(
+            f"this renderer shows {', '.join(modes)}, got '{setup.mode}'; choose with --mode"
+        )
 
 
 def _run(setup: Setup) -> None:
@@ -147,16 +159,16 @@ def _open_window(setup: Setup) -> Window | None:
     try:
         from viewer.window import NoDisplayError, Window
     except ImportError as error:
-        return _say_no_window(setup, error)
+        return _say_no_window(setup, f"a library is missing ({error})")
     try:
         return Window(setup.scene.name, *(setup.arguments.size or WINDOW_SIZE))
     except NoDisplayError as error:
-        return _say_no_window(setup, error)
+        return _say_no_window(setup, str(error))
 
 
-def _say_no_window(setup: Setup, reason: Exception) -> None:
+def _say_no_window(setup: Setup, reason: str) -> None:
     what = "the same flight is filmed" if setup.pose is None else "one picture is written"
-    print(f"no window, {reason}: {what} to {setup.out} instead", file=sys.stderr)
+    print(f"no window, since {reason}: {what} to {setup.out} instead", file=sys.stderr)
 
 
 def _fly(setup: Setup, window: Window) -> None:

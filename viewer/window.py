@@ -32,7 +32,7 @@ class Window:
         # moderngl raises bare exceptions; all of them mean that there is no usable OpenGL.
         except Exception as error:
             glfw.terminate()
-            raise NoDisplayError(f"OpenGL 3.3 cannot be used ({error})") from None
+            raise NoDisplayError(f"there is no OpenGL 3.3 ({error})") from None
         self.needs_redraw = True
         self._events: list[Event] = []
         self._names = {
@@ -208,7 +208,7 @@ def _create_window(title: str, width: int, height: int) -> Any:
     if not window:
         reason = _last_error()
         glfw.terminate()
-        raise NoDisplayError(f"no window with OpenGL 3.3 can be opened ({reason})")
+        raise NoDisplayError(f"there is no OpenGL 3.3 ({reason})")
     return window
 
 
