@@ -94,6 +94,7 @@ class TrainingSettings(Settings):
     steps: Positive = 12_000
     """Optimizer updates."""
     rays_per_step: Positive = 8192
+    """At most, for the shading network (see samples_per_step)."""
     learning_rate: PositiveFloat = 2e-3
     """At its peak; a warm-up leads there and half a cosine leads away."""
     final_learning_rate: PositiveFloat = 2e-5
@@ -114,6 +115,8 @@ class ShadingTrainingSettings(TrainingSettings):
 
     samples: tuple[Positive, ...] = (1, 2, 4, 8, 16)
     """Samples per ray; each step draws one of them, so that one network serves them all."""
+    samples_per_step: Positive = 32_768
+    """At most: a step with many samples a ray takes fewer rays, so that all cost about the same."""
     jitter: Share = 1.0
     """How much of its stratum a training sample may move in: 0 fixed, 1 all of it."""
 

@@ -26,6 +26,8 @@ def choose_device(device: str) -> torch.device:
             "device 'cuda' needs an NVIDIA GPU and a torch built for it, and none was found; "
             "use --device cpu"
         )
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"a device must be 'auto', 'cpu' or 'cuda', got '{device}'")
     return torch.device(device)
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from donerf.model.placement import Samples
 
-LAST_INTERVAL = 1e10
-"""Length of the interval behind the last sample, as published: any density there is opaque."""
+DENSITY_UNITS = 128
+"""Densities are per 1/128 of the normalized depth axis, about one bin of the oracle."""
 
 
 @dataclass(frozen=True)
@@ -30,32 +29,31 @@ class Composite:
     weights: Tensor
 
 
-def alpha_from_density(density: Tensor, t: Tensor, last: Literal["opaque", "density"]) -> Tensor:
-    """Opacity of each sample: 1 - exp(-density * interval).
+def alpha_from_density(density: Tensor, s: Tensor) -> Tensor:
+    """Opacity of each sample: 1 - exp(-density * interval), the last one's is 1.
 
+    Intervals are measured in normalized depth, not in scene units: there a surface is as thick
+    near the camera as far away, so the network need not learn densities a hundred times apart.
     A ray always ends somewhere, on a surface or in the sky, and its last sample is where the
-    oracle expects the end. 'opaque' says so: no light is lost, and at S = 1 the one sample is
-    the color. 'density' is the published rule, whose last interval is endless.
+    oracle expects the end at the latest: no light is lost, and at S = 1 the sample is the color.
+    (The published rule measures scene units and gives the last interval a length of 1e10, which
+    makes any density there opaque.)
 
-    density:  (R, S) before the ReLU;  t: (R, S) ascending;  returns (R, S)
+    density:  (R, S) before the ReLU;  s: (R, S) ascending;  returns (R, S)
     """
-    interval = torch.diff(t, dim=-1, append=t[:, -1:] + LAST_INTERVAL)
-    alpha = -torch.expm1(-torch.relu(density) * interval)
-    if last == "opaque":
-        alpha = torch.cat((alpha[:, :-1], torch.ones_like(alpha[:, :1])), dim=-1)
-    return alpha
+    interval = torch.diff(s, dim=-1) * DENSITY_UNITS
+    alpha = -torch.expm1(-torch.relu(density[:, :-1]) * interval)
+    return torch.cat((alpha, torch.ones_like(density[:, :1])), dim=-1)
 
 
-def composite(
-    rgb: Tensor, density: Tensor, samples: Samples, last: Literal["opaque", "density"] = "opaque"
-) -> Composite:
+def composite(rgb: Tensor, density: Tensor, samples: Samples) -> Composite:
     """Blend the samples of each ray, in fp32.
 
     rgb:      (R, S, 3) before the sigmoid
     density:  (R, S) before the ReLU
     """
     rgb, density = rgb.float().sigmoid(), density.float()
-    alpha = alpha_from_density(density, samples.t, last)
+    alpha = alpha_from_density(density, samples.s)
     if samples.is_used is not None:
         alpha = alpha * samples.is_used
     # The 1e-10 keeps the product's gradient finite behind an opaque sample, as published.

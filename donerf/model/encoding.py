@@ -6,23 +6,31 @@ import torch
 from torch import Tensor
 
 
-def encode(v: Tensor, frequencies: int) -> Tensor:
+def encode(v: Tensor, frequencies: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """[v, sin 2^k v, cos 2^k v] for k = 0..L-1, without pi, as published.
 
-    Not differentiable: rays and points are data here.
+    Not differentiable: rays and points are data here. One sine and one cosine are computed, the
+    others follow by doubling the angle in fp32: sin 2a = 2 sin a cos a, cos 2a = 1 - 2 sin^2 a
+    (2 cos^2 a - 1 would lose all digits of small angles). Features are made row by row and
+    transposed at the end, because short strided rows are five times slower on a CPU.
 
-    v:        (..., C), about unit size
-    returns:  (..., C * (1 + 2 * frequencies)) in the dtype of v; the angles want fp32
+    v:        (..., C) float32, about unit size
+    returns:  (..., C * (1 + 2 * frequencies)) in `dtype`, that of the product that follows
     """
     with torch.no_grad():
         channels = v.shape[-1]
-        out = v.new_empty(*v.shape[:-1], encoded_size(channels, frequencies))
-        out[..., :channels] = v
-        angles = out[..., channels:].unflatten(-1, (2, frequencies, channels))
-        scaled = v[..., None, :] * (2.0 ** torch.arange(frequencies, device=v.device))[:, None]
-        torch.sin(scaled, out=angles[..., 0, :, :])
-        torch.cos(scaled, out=angles[..., 1, :, :])
-    return out
+        rows = v.reshape(-1, channels).T.contiguous()
+        out = torch.empty(
+            encoded_size(channels, frequencies), rows.shape[1], dtype=dtype, device=v.device
+        )
+        values, sines, cosines = out.split((channels, *[channels * frequencies] * 2))
+        values.copy_(rows)
+        sine, cosine = rows.sin(), rows.cos()
+        for k in range(frequencies):
+            octave = slice(k * channels, (k + 1) * channels)
+            sines[octave], cosines[octave] = sine, cosine
+            sine, cosine = 2 * sine * cosine, 1 - 2 * sine * sine
+        return out.T.contiguous().view(*v.shape[:-1], out.shape[0])
 
 
 def encoded_size(channels: int, frequencies: int) -> int:

@@ -19,11 +19,13 @@ class Samples:
     """Places on rays that get shaded.
 
     t:           (R, S) distance along the unified ray, ascending
+    s:           (R, S) the same as normalized depth
     is_used:     (R, S) bool, or None when all are
     importance:  (R, S) how much the oracle expects there, or None
     """
 
     t: Tensor
+    s: Tensor
     is_used: Tensor | None = None
     importance: Tensor | None = None
 
@@ -51,7 +53,7 @@ def place_samples(bin_probs: Tensor, u: Tensor, cell: ViewCell) -> Samples:
 
     bin_probs:  (R, B) in [0, 1], need not sum to 1
     u:          (R, S) ascending in (0, 1)
-    returns:    t (R, S)
+    returns:    S samples a ray
     """
     with torch.no_grad():
         # The 1e-5 keeps the distribution proper where the oracle expects nothing at all.
@@ -62,7 +64,8 @@ def place_samples(bin_probs: Tensor, u: Tensor, cell: ViewCell) -> Samples:
         upper = cumulative.gather(-1, index)
         lower = torch.where(index > 0, cumulative.gather(-1, (index - 1).clamp_min(0)), 0.0)
         s = (index + (target - lower) / (upper - lower)) / bins
-        return Samples(t_from_s(s.clamp(0, 1), cell.unified_range, cell.log_scale))
+        s = s.clamp(0, 1)
+        return Samples(t_from_s(s, cell.unified_range, cell.log_scale), s)
 
 
 def uniform_probs(rays: int, bins: int, device: torch.device) -> Tensor:

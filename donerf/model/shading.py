@@ -47,8 +47,8 @@ class ShadingNetwork(nn.Module):
                      the precision of the weights
         """
         dtype = self.trunk[0].weight.dtype
-        point = encode(points.flatten(0, 1), self.settings.position_frequencies).to(dtype)
-        direction = encode(directions, self.settings.direction_frequencies).to(dtype)
+        point = encode(points.flatten(0, 1), self.settings.position_frequencies, dtype)
+        direction = encode(directions, self.settings.direction_frequencies, dtype)
         x = point
         for i, layer in enumerate(self.trunk):
             x = torch.cat((point, x), dim=-1) if i == self.skip else x

@@ -54,7 +54,7 @@ def train_oracle(config: Config, run_folder: Path, resume: bool, console: Consol
         return Scene([SceneCell(cell, Networks(averaged))], metadata)
 
     try:
-        for _ in run.steps(settings.rays_per_step):
+        for _ in run.steps():
             batch = bank.draw(
                 settings.rays_per_step,
                 trainer.generator,
@@ -89,7 +89,7 @@ def describe(run: Run, precision: str) -> dict[str, object]:
     trainer = run.trainer
     return {
         "steps": trainer.step,
-        "rays": trainer.step * trainer.settings.rays_per_step,
+        "rays": trainer.rays,
         "seconds": round(trainer.seconds, 1),
         "device": trainer.generator.device.type,
         "precision": precision,

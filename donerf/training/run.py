@@ -45,11 +45,18 @@ class Trainer:
         self.network, self.settings = network, settings
         self.parameters = dict(network.named_parameters())
         self.averaged = {name: p.detach().clone() for name, p in self.parameters.items()}
-        self.optimizer = torch.optim.Adam(
-            self.parameters.values(), lr=settings.learning_rate, eps=1e-15, fused=True
-        )
+        hidden = [p for p in network.parameters() if p.ndim == 2 and p is not last_weight(network)]
+        others = [p for p in network.parameters() if all(p is not h for h in hidden)]
+        rate = settings.learning_rate
+        # Muon makes every direction of a hidden matrix learn at the same speed. At equal steps it
+        # is worth 1.5 dB over Adam alone (docs/method.md). Biases and outputs stay with Adam.
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(hidden, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.Adam(others, lr=rate, eps=1e-15, fused=True),
+        ]
         self.generator = torch.Generator(device).manual_seed(settings.seed)
         self.step = 0
+        self.rays = 0
         self.seconds = 0.0
 
     def learning_rate(self, step: int) -> float:
@@ -64,11 +71,12 @@ class Trainer:
 
     def update(self, loss: Tensor) -> None:
         """One optimizer step down the gradient of `loss`, and one of the average."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(self.step)
-        self.optimizer.zero_grad()
+        self.network.zero_grad()
         loss.backward()
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate(self.step)
+            optimizer.step()
         self.step += 1
         # Early on the average forgets faster, or it would remember the initialization.
         decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
@@ -86,28 +94,37 @@ class Trainer:
         """Everything that a resumed training needs, as named tensors."""
         tensors = {f"weights.{name}": p.detach() for name, p in self.parameters.items()}
         tensors |= {f"averaged.{name}": p for name, p in self.averaged.items()}
-        for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
+        for i, optimizer in enumerate(self.optimizers):
+            for index, values in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{i}.{index}.{key}": v for key, v in values.items()}
         tensors["random"] = self.generator.get_state()
         tensors["step"] = torch.tensor(self.step)
+        tensors["rays"] = torch.tensor(self.rays)
         tensors["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
         return {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Inverse of `state`."""
-        optimizer: dict[int, dict[str, Tensor]] = {}
+        states: list[dict[int, dict[str, Tensor]]] = [{} for _ in self.optimizers]
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
-                _, index, key = name.split(".")
-                optimizer.setdefault(int(index), {})[key] = tensor
+                _, i, index, key = name.split(".")
+                states[int(i)].setdefault(int(index), {})[key] = tensor
         for name, parameter in self.parameters.items():
             parameter.data.copy_(tensors[f"weights.{name}"])
             self.averaged[name].copy_(tensors[f"averaged.{name}"])
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": optimizer, "param_groups": groups})
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.generator.set_state(tensors["random"])
         self.step = int(tensors["step"])
+        self.rays = int(tensors["rays"])
         self.seconds = float(tensors["seconds"])
+
+
+def last_weight(network: nn.Module) -> Tensor:
+    """The weights that make a network's outputs: of its linear layer that was made last."""
+    return [module.weight for module in network.modules() if isinstance(module, nn.Linear)][-1]
 
 
 class Run:
@@ -117,7 +134,7 @@ class Run:
         self.folder, self.trainer, self.console = folder, trainer, console
         self._progress_fields: dict[str, str] = {}
 
-    def steps(self, rays_per_step: int) -> Iterator[int]:
+    def steps(self) -> Iterator[int]:
         """Yield the steps that are left, with a progress bar: loss, rays/s, time left."""
         trainer = self.trainer
         total = trainer.settings.steps
@@ -130,16 +147,18 @@ class Run:
             TimeRemainingColumn(),
         )
         started = last = time.perf_counter()
-        seconds_before, first = trainer.seconds, trainer.step
+        seconds_before, rays_before = trainer.seconds, trainer.rays
         with Progress(*columns, console=self.console) as progress:
-            task = progress.add_task(self.folder.name, total=total, completed=first, report="")
+            task = progress.add_task(
+                self.folder.name, total=total, completed=trainer.step, report=""
+            )
             while trainer.step < total:
                 yield trainer.step
                 now = time.perf_counter()
                 trainer.seconds = seconds_before + now - started
                 if now - last > _REPORT_SECONDS or trainer.step == total:
                     last = now
-                    rate = (trainer.step - first) * rays_per_step / (now - started)
+                    rate = (trainer.rays - rays_before) / (now - started)
                     self._progress_fields["rays"] = f"{rate / 1000:.0f}k rays/s"
                     report = "  ".join(self._progress_fields.values())
                     progress.update(task, completed=trainer.step, report=report)
@@ -149,8 +168,9 @@ class Run:
         settings, step = self.trainer.settings, self.trainer.step
         return step % settings.checkpoint_every == 0 or step == settings.steps
 
-    def report(self, loss: Tensor, rays_per_step: int) -> None:
-        """Show the loss now and then, and log it every hundredth step."""
+    def report(self, loss: Tensor, rays: int) -> None:
+        """Count the rays of a step; show and log the loss at every hundredth."""
+        self.trainer.rays += rays
         step = self.trainer.step
         if step % 100 == 0:
             value = float(loss.detach())
@@ -160,7 +180,7 @@ class Run:
                     "rate and go on from the last checkpoint with --resume"
                 )
             self._progress_fields["loss"] = f"loss {value:.5f}"
-            self.log({"loss": value, "rays": step * rays_per_step})
+            self.log({"loss": value, "rays": self.trainer.rays})
 
     def log(self, values: dict[str, Any]) -> None:
         """Append one line to the log."""

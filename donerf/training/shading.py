@@ -39,7 +39,7 @@ def train_shading(
     torch.manual_seed(settings.seed)
     shading = ShadingNetwork(config.shading).to(device)
     # The oracle is frozen, so its weights are cast once and not at every step.
-    networks = Networks(oracle.to(device, DTYPES[precision]), shading)
+    networks = Networks(Networks(oracle).copied_to(device, DTYPES[precision]).oracle, shading)
     trainer = Trainer(shading, settings, device)
     run = open_run(run_folder, config, trainer, resume, console)
     run.show(
@@ -53,14 +53,12 @@ def train_shading(
         metadata = oracle_scene.metadata
         provenance = metadata.provenance | {"shading": describe(run, precision)}
         metadata = metadata.model_copy(update={"provenance": provenance})
-        return Scene([SceneCell(cell, Networks(exact_oracle, averaged))], metadata)
+        return Scene([SceneCell(cell, Networks(oracle, averaged))], metadata)
 
-    exact_oracle = newest_checkpoint(oracle_run).cells[0].networks.oracle
     try:
-        for _ in run.steps(settings.rays_per_step):
+        for _ in run.steps():
             samples = draw_sample_count(settings.samples, trainer.generator)
-            # As many samples a step whatever the count, within a factor of two of rays.
-            rays = settings.rays_per_step
+            rays = min(settings.rays_per_step, max(settings.samples_per_step // samples, 1))
             batch = bank.draw(
                 rays, trainer.generator, settings.moved_share, settings.moved_distance
             )
@@ -69,7 +67,7 @@ def train_shading(
                 rendered = render_rays(batch.rays, cell, networks, u)
             loss = shading_loss(rendered.composite, batch.colors)
             trainer.update(loss)
-            run.report(loss, settings.rays_per_step)
+            run.report(loss, rays)
             if run.is_due():
                 current = scene()
                 run.save(current)

@@ -1,0 +1,136 @@
+"""A .donerf file: round trip, and every kind of damage."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.testing import assert_close
+
+from donerf.config import OracleSettings, ShadingSettings
+from donerf.files import write_atomically
+from donerf.geometry.view_cell import ViewCell
+from donerf.model.oracle import DepthOracle
+from donerf.model.pipeline import Networks
+from donerf.model.shading import ShadingNetwork
+from donerf.scene_file import Metadata, Scene, SceneCell, load_scene, save_scene
+
+CELL = ViewCell((0.0, 1.0, 2.0), (1.0, 1.0, 1.0), 0.9, (0.5, 20.0), (-0.1, 19.0), 0.7)
+
+
+def small_scene(with_shading: bool = True) -> Scene:
+    oracle = DepthOracle(OracleSettings(width=8, layers=2))
+    shading = ShadingNetwork(ShadingSettings(width=8, layers=3)) if with_shading else None
+    return Scene([SceneCell(CELL, Networks(oracle, shading))], Metadata(name="Small", license="X"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.donerf"
+    save_scene(small_scene(), path)
+    return path
+
+
+def rewrite(path: Path, changes: dict, tensors: dict | None = None) -> None:
+    """Save a file again with some of its metadata changed."""
+    with safe_open(path, framework="pt") as opened:
+        document = json.loads((opened.metadata() or {})["donerf"])
+        held = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    save_file(held | (tensors or {}), path, {"donerf": json.dumps(document | changes)})
+
+
+@pytest.mark.parametrize("with_shading", [True, False])
+def test_a_scene_comes_back_as_it_was(tmp_path: Path, with_shading: bool):
+    scene = small_scene(with_shading)
+
+    save_scene(scene, tmp_path / "a.donerf")
+    loaded = load_scene(tmp_path / "a.donerf")
+
+    assert loaded.cells[0].cell == CELL
+    assert (loaded.name, loaded.metadata.license) == ("Small", "X")
+    before, after = scene.cells[0].networks, loaded.cells[0].networks
+    assert (after.shading is not None) == with_shading
+    for a, b in zip(before.oracle.parameters(), after.oracle.parameters(), strict=True):
+        assert_close(a, b, rtol=0, atol=0)
+
+
+def test_a_file_cut_short_is_refused_at_any_length(file: Path):
+    whole = file.read_bytes()
+    for length in (0, 7, 100, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="not a whole"):
+            load_scene(file)
+
+
+def test_an_altered_file_is_refused(file: Path):
+    data = bytearray(file.read_bytes())
+    data[-3] ^= 1
+    file.write_bytes(data)
+
+    with pytest.raises(ValueError, match="checksum differs"):
+        load_scene(file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, "reads up to 1; update"),
+        ({"kind": "nerf"}, "'kind'"),
+        ({"cells": []}, "at least one view cell"),
+    ],
+)
+def test_metadata_that_this_program_cannot_serve(file: Path, changes: dict, message: str):
+    rewrite(file, changes)
+
+    with pytest.raises(ValueError, match=message):
+        load_scene(file)
+
+
+def test_a_step_of_the_method_by_an_unknown_name_is_refused(file: Path):
+    with safe_open(file, framework="pt") as opened:
+        cells = json.loads((opened.metadata() or {})["donerf"])["cells"]
+    cells[0]["warp"]["name"] = "spherical"
+    rewrite(file, {"cells": cells})
+
+    with pytest.raises(ValueError, match="the warp 'spherical'"):
+        load_scene(file)
+
+
+def test_networks_of_another_shape_than_stated_are_refused(file: Path):
+    with safe_open(file, framework="pt") as opened:
+        cells = json.loads((opened.metadata() or {})["donerf"])["cells"]
+    cells[0]["oracle"]["width"] = 16
+    rewrite(file, {"cells": cells})
+
+    with pytest.raises(ValueError, match="must have the shape"):
+        load_scene(file)
+
+
+def test_other_files_folders_and_nothing_are_named(tmp_path: Path):
+    (tmp_path / "text.donerf").write_text("hello, this is a text file and no scene")
+    save_file({"x": torch.zeros(3)}, tmp_path / "other.donerf")
+
+    with pytest.raises(ValueError, match="not a whole"):
+        load_scene(tmp_path / "text.donerf")
+    with pytest.raises(ValueError, match="no scene"):
+        load_scene(tmp_path / "other.donerf")
+    with pytest.raises(ValueError, match="got the folder"):
+        load_scene(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no scene file"):
+        load_scene(tmp_path / "none.donerf")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(file: Path):
+    before = file.read_bytes()
+
+    def full_disk(beside: Path) -> None:
+        beside.write_bytes(b"half")
+        raise OSError(28, "No space left on device", str(beside))
+
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(file, full_disk)
+
+    assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == [file.name]

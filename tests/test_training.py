@@ -1,0 +1,289 @@
+"""The trainings: batches that tell the truth, schedules, resuming, and a short real training."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from torch.testing import assert_close
+
+from donerf.config import Config, TrainingSettings
+from donerf.data.dataset import Dataset, load_dataset
+from donerf.data.procedural import write_procedural_dataset
+from donerf.geometry.depth import t_from_s
+from donerf.model.oracle import DepthOracle
+from donerf.scene_file import load_scene
+from donerf.training.batches import RayBank
+from donerf.training.oracle import train_oracle
+from donerf.training.run import Trainer, checkpoints
+from donerf.training.shading import train_shading
+
+ROOT = Path(__file__).resolve().parent.parent
+CPU = torch.device("cpu")
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "scene"
+    write_procedural_dataset(folder, size=(48, 36), views=(12, 2, 2), seed=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def views(data: Path) -> Dataset:
+    return load_dataset(data, "train", need_depth=True)
+
+
+@pytest.fixture(scope="module")
+def bank(views: Dataset) -> RayBank:
+    return RayBank(views, views.info.view_cell(), CPU)
+
+
+def config_for(data: Path, **training: object) -> Config:
+    quick = {"steps": 6, "rays_per_step": 64, "checkpoint_every": 3, "warmup_steps": 0}
+    small = {"width": 16, "layers": 3}
+    return Config.model_validate(
+        {
+            "scene": {"folder": data},
+            "oracle": small,
+            "shading": small,
+            "oracle_training": quick | training,
+            "shading_training": quick | training,
+            "device": "cpu",
+            "precision": "fp32",
+        }
+    )
+
+
+def test_batches_hold_the_pixels_of_their_views(views: Dataset, bank: RayBank):
+    batch = bank.draw(500, torch.Generator().manual_seed(0), 0.0, 0.0)
+    assert views.distances is not None
+
+    for ray in (0, 7, 499):
+        view, rest = divmod(int(batch.pixels[ray]), 48 * 36)
+        row, column = divmod(rest, 48)
+        own = views.cameras[view].pixel_ray(column, row)
+        assert_close(batch.rays.directions[ray], own.directions[0], atol=1e-5, rtol=0)
+        assert_close(batch.rays.origins[ray], own.origins[0])
+        assert_close(batch.colors[ray] * 255, views.colors[view, row, column].float())
+        distance = float(views.distances[view, row, column])
+        if math.isinf(distance):
+            assert batch.s[ray] == 1
+        else:
+            cell = bank.cell
+            t = t_from_s(batch.s[ray], cell.unified_range, cell.log_scale)
+            found = float(t + cell.exit_distance(own)[0])
+            assert found == pytest.approx(distance, rel=2e-3)
+
+
+def test_moved_rays_still_end_on_their_surface_point(bank: RayBank):
+    generator = torch.Generator().manual_seed(0)
+    batch = bank.draw(2000, generator, 0.5, 0.2)
+    own = bank.batch_of(batch.pixels)
+    cell = bank.cell
+
+    def ends(rays, s):
+        unified = cell.unify(rays)
+        t = t_from_s(s, cell.unified_range, cell.log_scale)
+        return unified.origins + t[:, None] * unified.directions
+
+    moved = (batch.rays.origins - own.rays.origins).norm(dim=-1) > 0
+    surface = moved & (own.s < 1)
+    assert 0.1 < moved.float().mean() <= 0.5
+    assert not moved[1000:].any()
+    before, after = ends(own.rays, own.s)[surface], ends(batch.rays, batch.s)[surface]
+    # s is stored in 16 bits and clamped to the range, so far points agree relatively.
+    assert_close(after, before, atol=5e-3, rtol=5e-3)
+    assert all(cell.contains(o.numpy(), 1e-4) for o in batch.rays.origins)
+    assert_close(batch.rays.directions.norm(dim=-1), torch.ones(2000))
+    assert (batch.s[own.s >= 1] == 1).all()
+
+
+def test_moved_rays_are_not_blocked_where_another_view_can_tell(views: Dataset):
+    """Trace moved rays in the analytic scene: hardly any may hit something nearer."""
+    from donerf.data.procedural import solids, trace
+
+    bank = RayBank(views, views.info.view_cell(), CPU)
+    batch = bank.draw(4000, torch.Generator().manual_seed(0), 1.0, 0.2)
+    moved = batch.s_moved != 0
+    rays = batch.rays[moved]
+    t = t_from_s(batch.s[moved], bank.cell.unified_range, bank.cell.log_scale)
+    expected = t + bank.cell.exit_distance(rays)
+
+    distances, _ = trace(solids(3), rays.origins.double().numpy(), rays.directions.double().numpy())
+    true = torch.from_numpy(distances).float()
+
+    blocked = (true < 0.95 * expected).float().mean()
+    assert float(blocked) < 0.03
+
+
+def test_a_neighborhood_has_the_pixel_in_its_middle_and_repeats_borders(bank: RayBank):
+    batch = bank.batch_of(torch.tensor([0, 48 * 36 * 3 + 48 * 5 + 7]))
+
+    depths = bank.neighborhood(batch, 5)
+
+    assert_close(depths[:, 12], batch.s)
+    corner = depths[0].view(5, 5)
+    assert (corner[:3, :3] == corner[2, 2]).all()
+    pixel = int(batch.pixels[1])
+    assert depths[1].view(5, 5)[1, 4] == bank.depth_of(torch.tensor(pixel - 48 + 2))
+
+
+def test_the_learning_rate_warms_up_and_comes_down():
+    settings = TrainingSettings(steps=100, warmup_steps=10)
+    trainer = Trainer(DepthOracle(config_for(Path()).oracle), settings, CPU)
+    rates = [trainer.learning_rate(step) for step in range(100)]
+
+    assert rates[0] == pytest.approx(settings.learning_rate / 10)
+    assert max(rates) == pytest.approx(settings.learning_rate)
+    assert rates[-1] == pytest.approx(settings.final_learning_rate, rel=0.5)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def weights(file: Path) -> list[torch.Tensor]:
+    networks = load_scene(file).cells[0].networks
+    return list((networks.shading or networks.oracle).parameters())
+
+
+def test_a_resumed_training_is_bit_for_bit_the_uninterrupted_one(tmp_path: Path, data: Path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    config = config_for(data)
+    train_oracle(config, whole, resume=False, console=QUIET)
+
+    calls = []
+
+    class StopAfterFour(Console):
+        """Interrupts when the first checkpoint has been reported, as Ctrl-C would."""
+
+        def print(self, *objects, **options):
+            if objects and "validation loss" in str(objects[0]):
+                calls.append(objects[0])
+                if len(calls) == 1:
+                    raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_oracle(config, parts, resume=False, console=StopAfterFour(quiet=True))
+    assert checkpoints(parts)[-1].stem == "000003"
+    train_oracle(config, parts, resume=True, console=QUIET)
+
+    for a, b in zip(weights(checkpoints(whole)[-1]), weights(checkpoints(parts)[-1]), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_both_trainings_write_a_scene_that_renders(tmp_path: Path, data: Path):
+    config = config_for(data)
+    train_oracle(config, tmp_path / "oracle", resume=False, console=QUIET)
+    scene = train_shading(
+        config, tmp_path / "shading", tmp_path / "oracle", resume=False, console=QUIET
+    )
+
+    networks = scene.cells[0].networks
+    oracle = load_scene(checkpoints(tmp_path / "oracle")[-1]).cells[0].networks.oracle
+    assert networks.shading is not None
+    for a, b in zip(oracle.parameters(), networks.oracle.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert {"config.toml", "log.jsonl", "state.safetensors"} <= {
+        path.name for path in (tmp_path / "shading").iterdir()
+    }
+    assert scene.metadata.provenance["shading"]["steps"] == 6
+
+
+def test_a_run_folder_is_never_used_twice(tmp_path: Path, data: Path):
+    config = config_for(data)
+    train_oracle(config, tmp_path / "run", resume=False, console=QUIET)
+
+    with pytest.raises(ValueError, match="--resume"):
+        train_oracle(config, tmp_path / "run", resume=False, console=QUIET)
+    with pytest.raises(ValueError, match="'oracle_training.seed' was 0, is 5"):
+        train_oracle(config_for(data, seed=5), tmp_path / "run", resume=True, console=QUIET)
+    with pytest.raises(FileNotFoundError, match="nothing to resume"):
+        train_oracle(config, tmp_path / "other", resume=True, console=QUIET)
+    with pytest.raises(FileNotFoundError, match=r"train_oracle\.py"):
+        train_shading(config, tmp_path / "s", tmp_path / "none", resume=False, console=QUIET)
+
+
+def test_a_cut_off_state_is_named(tmp_path: Path, data: Path):
+    config = config_for(data)
+    train_oracle(config, tmp_path / "run", resume=False, console=QUIET)
+    state = tmp_path / "run" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:1000])
+
+    with pytest.raises(ValueError, match="cannot be read"):
+        train_oracle(config, tmp_path / "run", resume=True, console=QUIET)
+
+
+def write_config(folder: Path, data: Path, steps: int) -> Path:
+    file = folder / "tiny.toml"
+    file.write_text(
+        f'device = "cpu"\nprecision = "fp32"\n[scene]\nfolder = "{data}"\n'
+        "[oracle]\nwidth = 16\nlayers = 3\n[shading]\nwidth = 16\nlayers = 3\n"
+        f"[oracle_training]\nsteps = {steps}\nrays_per_step = 64\ncheckpoint_every = 20\n"
+        f"[shading_training]\nsteps = {steps}\nrays_per_step = 64\ncheckpoint_every = 20\n"
+    )
+    return file
+
+
+def start(script: str, *arguments: object, cwd: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / script), *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path, data: Path):
+    config = write_config(tmp_path, data, steps=100_000)
+    process = start("train_oracle.py", config, cwd=tmp_path)
+    run = tmp_path / "runs" / "tiny" / "oracle"
+    deadline = time.monotonic() + 60
+    while len(checkpoints(run)) < 1 and time.monotonic() < deadline:
+        assert process.poll() is None, process.stdout and process.stdout.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+    again = start("train_oracle.py", config, "--resume", cwd=tmp_path)
+    before = checkpoints(run)[-1].stem
+    while checkpoints(run)[-1].stem <= before and time.monotonic() < deadline:
+        assert again.poll() is None, again.stdout and again.stdout.read()
+        time.sleep(0.05)
+    again.send_signal(signal.SIGINT)
+    output, _ = again.communicate(timeout=60)
+
+    assert again.returncode == 130
+    assert "saved in" in output
+    assert not list(run.glob(".*tmp*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "starts with its config file"),
+        (["none.toml"], "no config file none.toml"),
+        (["tiny.toml", "--oracle.layers", "0"], "layers"),
+        (["tiny.toml", "--scene.folder", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_one_sentence(
+    tmp_path: Path, data: Path, arguments: list[str], message: str
+):
+    write_config(tmp_path, data, steps=1)
+
+    process = start("train_oracle.py", *arguments, cwd=tmp_path)
+    output, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert message in output
+    assert "Traceback" not in output
