@@ -50,6 +50,13 @@ examples:
   donerf train oracle configs/courtyard.toml --oracle.width 256
   donerf train oracle configs/courtyard.toml --help      all settings with their defaults"""
 
+# Without a metavar, `--help` would show the choices of an optional path as "{None}|PATH".
+File = Annotated[Path | None, arg(metavar="FILE")]
+Folder = Annotated[Path | None, arg(metavar="DIR")]
+Size = Annotated[tuple[int, int], arg(metavar="WIDTH HEIGHT")]
+Views = Annotated[tuple[int, int, int], arg(metavar="TRAIN VAL TEST")]
+SomeViews = Annotated[tuple[int, int, int] | None, arg(metavar="TRAIN VAL TEST")]
+
 
 @dataclass(frozen=True)
 class EvaluateOptions:
@@ -71,9 +78,9 @@ class EvaluateOptions:
     """what renders"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """of the matrix products"""
-    json: Path | None = None
+    json: File = None
     """write the results, and the machine they were measured on, to this file"""
-    save: Path | None = None
+    save: Folder = None
     """write picture, ground truth and difference side by side into this folder"""
 
 
@@ -144,6 +151,46 @@ def evaluate(options: Annotated[EvaluateOptions, arg(name="")]) -> None:
         write_report(report, options.json)
 
 
+def prepare(
+    folder: Positional[Path],
+    pack: File = None,
+    subset: Folder = None,
+    downscale: int = 1,
+    views: SomeViews = None,
+) -> None:
+    """Make a data set ready for training: compute its depth ranges and say what was found.
+
+    The folder holds renders with depth in the format of docs/data-format.md; the ranges are
+    written into its dataset_info.json.
+
+    Args:
+        folder: the data set
+        pack: also write the whole data set into this one file, which trains as well
+        subset: also write some of the views as a smaller data set into this folder
+        downscale: make the subset's pictures this many times smaller
+        views: how many views of each split the subset has, spread evenly; all if not given
+    """
+    from donerf.data.prepare import prepare_command
+
+    prepare_command(folder, pack, subset, downscale, views)
+
+
+def demo_data(
+    folder: Positional[Path], size: Size = (100, 100), views: Views = (40, 4, 8), seed: int = 0
+) -> None:
+    """Write a small scene to train on, made in seconds from boxes and balls.
+
+    Args:
+        folder: a new or an empty folder
+        size: of the pictures, in pixels
+        views: how many views of each split
+        seed: what stands where, and from where it is seen
+    """
+    from donerf.data.procedural import demo_data_command
+
+    demo_data_command(folder, size, views, seed)
+
+
 def sample_counts(text: str) -> tuple[int, ...]:
     """Read "1,2,4" as (1, 2, 4)."""
     try:
@@ -158,6 +205,8 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "view": view,
     "info": info,
     "evaluate": evaluate,
+    "demo-data": demo_data,
+    "prepare": prepare,
     "train": train,
 }
 # These read their command line themselves; the options of the others are their parameters.

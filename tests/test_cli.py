@@ -41,6 +41,16 @@ def test_a_misspelled_command_is_answered_with_the_nearest():
         run(["infp"])
 
 
+def test_demo_data_writes_a_data_set_that_prepare_accepts_and_packs(tmp_path, capsys):
+    folder, packed = tmp_path / "demo", tmp_path / "demo.pack"
+
+    run(["demo-data", str(folder), "--size", "8", "6", "--views", "2", "1", "1"])
+    run(["prepare", str(folder), "--pack", str(packed)])
+
+    assert "8x6" in capsys.readouterr().out
+    assert packed.is_file()
+
+
 def test_sample_counts_are_numbers_with_commas():
     assert sample_counts("1,2,16") == (1, 2, 16)
     with pytest.raises(ValueError, match="such as 1,2,4; got '1,x'"):
