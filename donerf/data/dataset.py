@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from donerf.assets import asset
 from donerf.data.info import DatasetInfo, write_info
 from donerf.data.packed import PackedSource
 from donerf.data.source import (
@@ -112,6 +113,10 @@ def read_info(folder_or_pack: Path) -> DatasetInfo:
 def open_source(path: Path) -> ViewSource:
     """A folder, or a file written by `donerf prepare --pack`."""
     path = Path(path)
+    if path.parts[:1] == ("assets",) and not path.exists():
+        # What comes with the program is found under this name from any folder.
+        with suppress(FileNotFoundError):
+            path = asset(path.as_posix())
     if path.is_dir():
         return FolderSource(path)
     if path.is_file():
@@ -191,11 +196,12 @@ def _camera(frame: FrameRecord, info: DatasetInfo, width: int, height: int) -> C
         transforms = info.source.parent / "transforms_*.json"
         raise ValueError(f"{error}, in view '{frame.name}' of {transforms}") from None
     center, size = np.array(info.view_cell_center), np.array(info.view_cell_size)
-    if np.any(np.abs(camera.position - center) > size / 2 + _CELL_SLACK * 2 * info.radius):
+    position, slack = camera.position, _CELL_SLACK * 2 * info.radius
+    if np.any(np.abs(position - center) > size / 2 + slack):
         raise ValueError(
-            f"every camera must stand in the view cell, {(center - size / 2).tolist()} to "
-            f"{(center + size / 2).tolist()}, view '{frame.name}' stands at "
-            f"{camera.position.tolist()}; enlarge the cell in {info.source} or leave the view out"
+            f"every camera must stand in the view cell, {(center - size / 2).round(4).tolist()} to "
+            f"{(center + size / 2).round(4).tolist()}, view '{frame.name}' stands at "
+            f"{position.round(4).tolist()}; enlarge the cell in {info.source} or leave the view out"
         )
     return camera
 
@@ -219,6 +225,6 @@ def _check_views(views: list[View], split: str, path: Path, need_depth: bool) ->
         )
     if need_depth and all(np.isinf(view.distances).all() for view in views):  # type: ignore[arg-type]
         raise ValueError(
-            f"depth must show a surface somewhere, all of the '{split}' views in {path} is "
-            "background; check the depth export and 'depth_ignore'"
+            f"depth must show a surface somewhere, all that the '{split}' views in {path} show "
+            "is background; check the depth export and 'depth_ignore'"
         )

@@ -23,7 +23,7 @@ from donerf.data.info import (
     Range,
     update_info_file,
 )
-from donerf.data.packed import pack
+from donerf.data.packed import pack as write_pack
 from donerf.data.source import (
     HOW_TO_GET,
     SPLITS,
@@ -140,14 +140,14 @@ def write_depth_fields(folder: Path, fields: DepthFields) -> None:
 
 def prepare_command(
     folder: Path,
-    pack_file: Path | None = None,
+    pack: Path | None = None,
     subset: Path | None = None,
     downscale: int = 1,
     views: tuple[int, int, int] | None = None,
 ) -> None:
     """Compute the depth ranges of a data set, and say what was found.
 
-    pack_file:  also write the whole data set as this one file
+    pack:       also write the whole data set as this one file
     subset:     also write some of the views as a smaller data set into this folder
     downscale:  of the subset's pictures
     views:      (train, val, test) number of the subset's views, spread evenly; None: all
@@ -160,11 +160,11 @@ def prepare_command(
         fields = compute_depth_fields(folder, on_progress)
     write_depth_fields(folder, fields)
     _print_fields(console, folder, fields)
-    if pack_file is not None:
+    if pack is not None:
         with _progress(console, "packing") as on_progress:
-            pack(folder, pack_file, on_progress)
-        megabytes = Path(pack_file).stat().st_size / 1e6
-        console.print(f"packed into {pack_file}, {megabytes:.1f} MB", highlight=False)
+            write_pack(folder, pack, on_progress)
+        megabytes = Path(pack).stat().st_size / 1e6
+        console.print(f"packed into {pack}, {megabytes:.1f} MB", highlight=False)
     if subset is not None:
         with _progress(console, "writing") as on_progress:
             write_subset(folder, subset, downscale, views, on_progress)

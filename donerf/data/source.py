@@ -122,7 +122,9 @@ class FolderSource:
 
 
 def _first_array(path: Path) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as archive:
+    # numpy leaves a damaged file open when it opens it by itself.
+    with path.open("rb") as file:
+        archive = np.load(file, allow_pickle=False)
         if isinstance(archive, np.ndarray):  # a .npy under the name of an .npz
             return archive
         names = list(archive.keys())
