@@ -151,6 +151,11 @@ def pack(
 
     on_progress:  called with the number of views that are done, and of all
     """
+    if Path(file).exists() and not Path(file).is_file():
+        raise ValueError(
+            f"a packed data set must be a new or an ordinary file, {file} is a folder or a device; "
+            "name a file in it or elsewhere"
+        )
     source = FolderSource(folder)
     info = read_source_info(source)
     names = [frame.name for split in SPLITS for frame in read_frames(source, split, optional=True)]
