@@ -60,8 +60,8 @@ class OracleSettings(Settings):
     """Neurons per hidden layer."""
     bins: Annotated[int, Field(ge=2, le=1024)] = 128
     """Equal intervals of normalized depth."""
-    direction_frequencies: Frequencies = 4
-    origin_frequencies: Frequencies = 4
+    direction_frequencies: Frequencies = 6
+    origin_frequencies: Frequencies = 6
 
 
 class ShadingSettings(Settings):
@@ -80,7 +80,7 @@ class ShadingSettings(Settings):
 class TargetSettings(Settings):
     """How true depth becomes the oracle's target."""
 
-    screen_filter: Literal[1, 3, 5] = 5
+    screen_filter: Literal[1, 3, 5] = 3
     """Pixels across the neighborhood whose depths a ray must expect."""
     depth_filter: Annotated[int, Field(ge=0, le=8)] = 2
     """Bins on each side that the true bin spreads to."""
@@ -91,14 +91,14 @@ class TargetSettings(Settings):
 class TrainingSettings(Settings):
     """One training loop."""
 
-    steps: Positive = 12_000
+    steps: Positive = 8_000
     """Optimizer updates."""
     rays_per_step: Positive = 8192
     """At most, for the shading network (see samples_per_step)."""
-    learning_rate: PositiveFloat = 2e-3
+    learning_rate: PositiveFloat = 1e-2
     """At its peak; a warm-up leads there and half a cosine leads away."""
-    final_learning_rate: PositiveFloat = 2e-5
-    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    final_learning_rate: PositiveFloat = 1e-4
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Of the averaged weights, which are the ones that are saved."""
     moved_share: Share = 0.5
@@ -113,6 +113,8 @@ class TrainingSettings(Settings):
 class ShadingTrainingSettings(TrainingSettings):
     """The shading network's loop."""
 
+    steps: Positive = 12_000
+    """Optimizer updates."""
     samples: tuple[Positive, ...] = (1, 2, 4, 8, 16)
     """Samples per ray; each step draws one of them, so that one network serves them all."""
     samples_per_step: Positive = 32_768

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import safetensors.torch
+from torch import Tensor
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -14,15 +18,45 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             old file as it was and no half file behind
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # Renaming over a device or a pipe (/dev/stdout) would replace it by a file.
+    if path.exists() and not path.is_file():
+        raise ValueError(f"the output must be a file, got {path}; name a file in a folder")
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
-        write(beside)
-        os.replace(beside, path)
+        with _explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(beside)
+            os.replace(beside, path)
     finally:
-        beside.unlink(missing_ok=True)
+        if beside.parent.is_dir():
+            beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what the system says of a failed write into a sentence with a cure."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"could not write {path}: {error.strerror or error}; what was there before is "
+            "unchanged; free some space, or choose another place"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file atomically; metadata may be empty."""
+    # Serialized in memory first: the library's own writer reports a full disk as damaged data.
+    data = safetensors.torch.save(tensors, metadata)
+    write_atomically(path, lambda beside: beside.write_bytes(data))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line to a text file."""
+    with _explained(path), path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")

@@ -15,11 +15,10 @@ from typing import Any, Literal
 import safetensors
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from donerf.config import OracleSettings, ShadingSettings
-from donerf.files import write_atomically
+from donerf.files import write_tensors
 from donerf.geometry.view_cell import ViewCell
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
@@ -122,8 +121,7 @@ def save_scene(scene: Scene, path: Path) -> None:
     document = scene.metadata.model_copy(
         update={"cells": [_describe(cell) for cell in scene.cells], "sha256": _sha256(tensors)}
     )
-    metadata = {"donerf": document.model_dump_json()}
-    write_atomically(path, lambda beside: save_file(tensors, beside, metadata))
+    write_tensors(path, tensors, {"donerf": document.model_dump_json()})
 
 
 def load_scene(path: Path | str) -> Scene:

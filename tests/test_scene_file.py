@@ -1,6 +1,8 @@
 """A .donerf file: round trip, and every kind of damage."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,8 +131,41 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(file: Path):
         beside.write_bytes(b"half")
         raise OSError(28, "No space left on device", str(beside))
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"small\.donerf: No space left on device; .* unchanged"):
         write_atomically(file, full_disk)
 
+    assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path: Path):
+    with pytest.raises(ValueError, match="must be a file"):
+        write_atomically(Path("/dev/null"), lambda beside: beside.write_text("x"))
+    with pytest.raises(ValueError, match="must be a file"):
+        save_scene(small_scene(), tmp_path)
+    (tmp_path / "text").write_text("")
+    with pytest.raises(OSError, match="could not write"):
+        save_scene(small_scene(), tmp_path / "text" / "a.donerf")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits file sizes as Linux does")
+def test_a_really_full_disk_is_one_sentence_and_keeps_the_old_file(file: Path):
+    """A file size limit makes the system refuse the write in the middle, as a full disk does."""
+    before = file.read_bytes()
+    code = (
+        "import resource, signal, sys\n"
+        "from donerf.command import run_as_command\n"
+        "from donerf.scene_file import load_scene, save_scene\n"
+        f"scene = load_scene({str(file)!r})\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        f"run_as_command(lambda: save_scene(scene, {str(file)!r}))\n"
+    )
+
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert result.returncode == 2
+    assert "could not write" in result.stderr
+    assert "Traceback" not in result.stderr
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == [file.name]

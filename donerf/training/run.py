@@ -21,19 +21,14 @@ import safetensors
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from donerf.config import Config, TrainingSettings, load_config
-from donerf.files import write_atomically, write_text
+from donerf.files import append_line, write_tensors, write_text
 from donerf.scene_file import Scene, load_scene, save_scene
 
 _KEPT_CHECKPOINTS = 2
 _REPORT_SECONDS = 0.5
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C came, and what was trained so far is saved."""
 
 
 class Trainer:
@@ -185,8 +180,7 @@ class Run:
     def log(self, values: dict[str, Any]) -> None:
         """Append one line to the log."""
         line = {"step": self.trainer.step, "seconds": round(self.trainer.seconds, 2), **values}
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self.folder / "log.jsonl", json.dumps(line))
 
     def show(self, text: str) -> None:
         """Print a line above the progress bar."""
@@ -196,8 +190,7 @@ class Run:
         """Write a checkpoint and the state to resume from; keep the newest few."""
         path = self.folder / f"{self.trainer.step:06d}.donerf"
         save_scene(scene, path)
-        state = self.trainer.state()
-        write_atomically(self.folder / "state.safetensors", lambda beside: save_file(state, beside))
+        write_tensors(self.folder / "state.safetensors", self.trainer.state(), {})
         for old in checkpoints(self.folder)[:-_KEPT_CHECKPOINTS]:
             old.unlink()
         return path

@@ -1,0 +1,135 @@
+"""Measure the scenes in assets/ and write what README and docs state: quality, speed, start-up.
+
+    python benchmarks/measure.py --data data --out benchmarks/results
+
+Needs the full data sets in data/<scene> and a machine that does nothing else. Takes about ten
+minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from donerf.data.dataset import Dataset, load_dataset
+from donerf.evaluation.quality import evaluate, machine, write_report
+from donerf.renderer import Placement, make_renderer
+from donerf.scene_file import load_scene
+
+ROOT = Path(__file__).resolve().parent.parent
+SCENES = ("courtyard", "living_room")
+SAMPLES = (1, 2, 4, 8, 16)
+WHO_PLACES: tuple[Placement, ...] = ("oracle", "true-depth")
+VIEWS = 20
+"""Of each split at most; the training views are taken evenly."""
+FLIGHTS = ((400, 300, 4), (400, 300, 1), (240, 180, 2))
+STARTS = 5
+
+
+def main() -> None:
+    """Measure everything and write one JSON a topic."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--only", choices=("quality", "speed"))
+    arguments = parser.parse_args()
+    for scene in SCENES:
+        if arguments.only != "speed":
+            report = measure_quality(scene, arguments.data / scene)
+            write_report(report, arguments.out / f"{scene}_quality.json")
+        if arguments.only != "quality":
+            report = measure_speed(scene)
+            write_report(report, arguments.out / f"{scene}_speed.json")
+
+
+def measure_quality(scene_name: str, data: Path) -> dict[str, Any]:
+    """PSNR, SSIM and FLIP on all splits, with the oracle's placement and with a perfect one."""
+    file = Path("assets") / f"{scene_name}.donerf"
+    scene = load_scene(ROOT / file)
+    renderer = make_renderer(scene)
+    console = Console(stderr=True)
+    rows: dict[str, dict[str, dict[str, Any]]] = {}
+    for split in ("train", "val", "test"):
+        views = some_views(load_dataset(data, split, need_depth=True))
+        for placement in WHO_PLACES:
+            results = {
+                str(samples): dataclasses.asdict(
+                    evaluate(renderer, scene, views, samples, placement)
+                )
+                for samples in SAMPLES
+            }
+            rows.setdefault(split, {})[placement] = results
+            line = ", ".join(f"S={s} {q['psnr']:.2f}" for s, q in results.items())
+            console.print(f"{scene_name} {split} {placement}: {line}", highlight=False)
+    return {
+        "file": str(file),
+        "sha256": scene.metadata.sha256,
+        "data": scene_name,
+        "views": VIEWS,
+        "backend": renderer.info.backend,
+        "precision": renderer.info.precision,
+        "machine": machine(),
+        "splits": rows,
+    }
+
+
+def some_views(dataset: Dataset) -> Dataset:
+    """At most VIEWS of a split, evenly taken."""
+    count = len(dataset.cameras)
+    keep = sorted({round(i * (count - 1) / (VIEWS - 1)) for i in range(VIEWS)})
+    assert dataset.distances is not None
+    return dataclasses.replace(
+        dataset,
+        names=[dataset.names[i] for i in keep],
+        cameras=[dataset.cameras[i] for i in keep],
+        colors=dataset.colors[keep],
+        distances=dataset.distances[keep],
+    )
+
+
+def measure_speed(scene_name: str) -> dict[str, Any]:
+    """The default flight at several sizes, and the time from process start to the first picture."""
+    file = Path("assets") / f"{scene_name}.donerf"
+    with tempfile.TemporaryDirectory() as folder:
+        flights = [
+            fly(file, "--frames", "60", "--size", f"{w}x{h}", "--samples", str(s),
+                "--out", f"{folder}/fly.mp4")
+            for w, h, s in FLIGHTS
+        ]  # fmt: skip
+        starts = []
+        for _ in range(STARTS):
+            began = time.perf_counter()
+            fly(file, "--frames", "1", "--size", "400x300", "--samples", "4",
+                "--out", f"{folder}/first.png")  # fmt: skip
+            starts.append(time.perf_counter() - began)
+    return {
+        "file": str(file),
+        "machine": machine(),
+        "flights": flights,
+        "first_picture_seconds": {
+            "median": statistics.median(starts),
+            "all": [round(seconds, 2) for seconds in starts],
+            "note": "whole process: start, imports, one 400x300 picture, file written, exit",
+        },
+    }
+
+
+def fly(file: Path, *options: str) -> dict[str, Any]:
+    """Run the program as a user would and read the JSON line it ends with."""
+    command = [sys.executable, str(ROOT / "view.py"), str(ROOT / file), "--headless", *options]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(result.stdout.strip().splitlines()[-1])
+
+
+if __name__ == "__main__":
+    main()
