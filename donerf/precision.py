@@ -41,10 +41,10 @@ def choose_precision(precision: str, device: torch.device, width: int) -> Precis
 @cache
 def _fastest_precision(device: torch.device, width: int) -> Precision:
     """bf16 is about 4 times faster with AVX512-BF16 and 4 times slower with AVX2 alone."""
-    layers = {
+    layers: dict[Precision, nn.Linear] = {
         name: nn.Linear(width, width, device=device, dtype=dtype) for name, dtype in DTYPES.items()
     }
-    best = dict.fromkeys(layers, math.inf)
+    best: dict[Precision, float] = dict.fromkeys(layers, math.inf)
     # In turn, so that a machine that is busy for a moment disturbs both alike.
     for _ in range(_TRIALS):
         for name, layer in layers.items():

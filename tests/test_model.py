@@ -135,6 +135,7 @@ def test_the_median_of_a_true_depth_is_that_depth_finer_than_a_bin():
 def test_three_samples_by_hand():
     s = torch.tensor([[0.1, 0.1 + 1 / DENSITY_UNITS, 0.1 + 3 / DENSITY_UNITS]])
     density = torch.tensor([[math.log(2), math.log(4) / 2, 5.0]])  # alphas 1/2, 3/4, 1
+    density = density.expm1().log()  # the inverse of softplus
     rgb = torch.tensor([[[20.0, -20, -20], [-20, 20, -20], [-20, -20, 20]]])
 
     result = composite(rgb, density, Samples(torch.tensor([[1.0, 2.0, 4.0]]), s))
@@ -149,7 +150,7 @@ def test_the_background_is_seen_through_transparent_samples():
     s = torch.tensor([[0.2, 0.5, 0.99]])
     rgb = torch.tensor([[[9.0, 9, 9], [9, 9, 9], [-20, 0, 20]]])
 
-    result = composite(rgb, torch.full((1, 3), -3.0), Samples(s * 20, s))
+    result = composite(rgb, torch.full((1, 3), -30.0), Samples(s * 20, s))
 
     assert_close(result.color, torch.tensor([[0.0, 0.5, 1.0]]))
 
@@ -193,7 +194,7 @@ def test_the_background_goes_to_the_last_bin():
 def test_neighbors_count_by_distance_and_never_add_up(sub_bin: bool):
     neighborhood = torch.full((1, 25), 20.5 / 32)
     neighborhood[0, 12] = 10.5 / 32
-    settings = TargetSettings(depth_filter=0, sub_bin=sub_bin)
+    settings = TargetSettings(screen_filter=5, depth_filter=0, sub_bin=sub_bin)
 
     targets = bin_targets(neighborhood, 32, settings)
 

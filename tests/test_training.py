@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -144,7 +145,7 @@ def test_the_learning_rate_warms_up_and_comes_down():
     assert rates[0] == pytest.approx(settings.learning_rate / 10)
     assert max(rates) == pytest.approx(settings.learning_rate)
     assert rates[-1] == pytest.approx(settings.final_learning_rate, rel=0.5)
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[10:]))
 
 
 def weights(file: Path) -> list[torch.Tensor]:

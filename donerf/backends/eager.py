@@ -6,17 +6,19 @@ import math
 import platform
 import time
 from collections.abc import Callable
+from typing import get_args
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from donerf.geometry.camera import Camera
 from donerf.geometry.depth import s_from_t, t_from_s
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
-from donerf.model.pipeline import Networks, RenderedRays, render_rays
+from donerf.model.pipeline import Networks, RenderedRays, Stage, render_rays
 from donerf.model.placement import place_samples, quantiles, true_bin_probs, uniform_probs
-from donerf.precision import DTYPES, choose_device, choose_precision
+from donerf.precision import DTYPES, Precision, choose_device, choose_precision
 from donerf.renderer import (
     PLACEMENTS,
     Frame,
@@ -40,7 +42,7 @@ class EagerRenderer:
     def __init__(self, scene: Scene, device: str = "auto", precision: str = "auto") -> None:
         self._device = choose_device(device)
         oracle = scene.cells[0].networks.oracle
-        self._precision = choose_precision(precision, self._device, oracle.settings.width)
+        self._precision: Precision = choose_precision(precision, self._device, oracle.settings.width)
         self._cells: list[tuple[ViewCell, Networks]] = []
         self.load(scene)
 
@@ -134,7 +136,7 @@ class EagerRenderer:
             bin_edges=t_from_s(edges, cell.unified_range, cell.log_scale) + exit_t,
             t=rendered.samples.t[0] + exit_t,
             rgb=rendered.rgb[0].float().sigmoid(),
-            density=rendered.density[0].float().relu(),
+            density=softplus(rendered.density[0].float()),
             weights=rendered.composite.weights[0],
             color=rendered.composite.color[0],
             opacity=float(rendered.composite.opacity[0]),
@@ -226,13 +228,13 @@ class _StageClock:
         self._is_cuda = device.type == "cuda"
         self._began = self._mark()
         self._last = self._began
-        self._spans: list[tuple[str, _Mark, _Mark]] = []
+        self._spans: list[tuple[Stage, _Mark, _Mark]] = []
 
     def start(self) -> None:
         """The next stage begins now."""
         self._last = self._mark()
 
-    def finished(self, stage: str) -> None:
+    def finished(self, stage: Stage) -> None:
         """A stage is done, the next one begins."""
         now = self._mark()
         self._spans.append((stage, self._last, now))
@@ -243,7 +245,7 @@ class _StageClock:
         end = self._mark()
         if isinstance(end, torch.cuda.Event):
             end.synchronize()  # sync: events are read only after they happened.
-        sums = dict.fromkeys(("oracle", "placement", "shading", "composite"), 0.0)
+        sums: dict[Stage, float] = dict.fromkeys(get_args(Stage), 0.0)
         for stage, before, after in self._spans:
             sums[stage] += _milliseconds(before, after)
         return StageTimes(

@@ -48,7 +48,8 @@ def flip(picture: np.ndarray, truth: np.ndarray) -> float | None:
     import flip_evaluator
 
     as_float = [np.ascontiguousarray(p, dtype=np.float32) / 255 for p in (truth, picture)]
-    _, mean, _ = flip_evaluator.evaluate(*as_float, "LDR", applyMagma=False)
+    reference, test = as_float
+    _, mean, _ = flip_evaluator.evaluate(reference, test, "LDR", applyMagma=False)
     return float(mean)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -47,9 +49,7 @@ class DepthOracle(nn.Module):
             *[settings.width] * (settings.layers - 1),
             settings.bins,
         ]
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, unified: Rays, cell: ViewCell) -> Tensor:
         """Logits of the bins; independent of each other, their sigmoids do not sum to 1.
@@ -58,7 +58,7 @@ class DepthOracle(nn.Module):
         returns:  (R, B)
         """
         *hidden, last = self.layers
-        x = oracle_input(unified, cell, self.settings).to(_product_dtype(last))
+        x = oracle_input(unified, cell, self.settings).to(next(self.parameters()).dtype)
         for layer in hidden:
             x = torch.relu_(layer(x))
         return last(x)
@@ -70,9 +70,3 @@ def _input_size(settings: OracleSettings) -> int:
     return encoded_size(3, settings.direction_frequencies) + encoded_size(
         3, settings.origin_frequencies
     )
-
-
-def _product_dtype(layer: nn.Module) -> torch.dtype:
-    """Inputs are made in fp32 and multiplied in the precision of the weights."""
-    assert isinstance(layer, nn.Linear)
-    return layer.weight.dtype

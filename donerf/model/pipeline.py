@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -52,7 +53,10 @@ class RenderedRays:
     density: Tensor
 
 
-def _no_clock(stage: str) -> None:
+Stage = Literal["oracle", "placement", "shading", "composite"]
+
+
+def _no_clock(stage: Stage) -> None:
     """Times nothing."""
 
 
@@ -75,7 +79,7 @@ def render_rays(
     networks: Networks,
     u: Tensor,
     bin_probs: Tensor | None = None,
-    finished: Callable[[str], None] = _no_clock,
+    finished: Callable[[Stage], None] = _no_clock,
 ) -> RenderedRays:
     """Color each ray from a few samples, placed where the oracle expects a surface.
 

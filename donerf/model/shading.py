@@ -43,10 +43,11 @@ class ShadingNetwork(nn.Module):
 
         points:      (R, S, 3) warped
         directions:  (R, 3) unit
-        returns:     rgb (R, S, 3) before the sigmoid; density (R, S) before the ReLU; both in
+        returns:     rgb (R, S, 3) before the sigmoid; density (R, S) before the softplus;
+                     both in
                      the precision of the weights
         """
-        dtype = self.trunk[0].weight.dtype
+        dtype = next(self.parameters()).dtype
         point = encode(points.flatten(0, 1), self.settings.position_frequencies, dtype)
         direction = encode(directions, self.settings.direction_frequencies, dtype)
         x = point

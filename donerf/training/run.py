@@ -76,9 +76,8 @@ class Trainer:
         # Early on the average forgets faster, or it would remember the initialization.
         decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.averaged.values()), list(self.parameters.values()), 1 - decay
-            )
+            for name, parameter in self.parameters.items():
+                self.averaged[name].lerp_(parameter, 1 - decay)
 
     def copy_averaged_into(self, network: nn.Module) -> None:
         """Give another network of the same shape the averaged weights."""
