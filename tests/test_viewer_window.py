@@ -16,7 +16,7 @@ from viewer_scene import CELL, write_scene
 VIEW = str(Path(__file__).resolve().parent.parent / "view.py")
 TOOLS = ("Xvfb", "xdotool")
 # A busy machine may take long; what is waited for is a state, never a time.
-SECONDS = 60.0
+SECONDS = 180.0
 
 needs_display_tools = pytest.mark.skipif(
     not all(map(shutil.which, TOOLS)),
