@@ -139,11 +139,19 @@ def test_a_depth_map_of_another_size_is_refused(scene: Scene):
         make_renderer(scene, "cpu", "fp32").render(camera(), options)
 
 
-def test_a_scene_without_shading_says_what_to_do(scene: Scene):
+def test_a_scene_without_shading_shows_the_depth_that_its_oracle_expects(scene: Scene):
     half = Scene([SceneCell(CELL, Networks(scene.cells[0].networks.oracle))])
 
-    with pytest.raises(ValueError, match="train_shader"):
-        make_renderer(half, "cpu")
+    options = RenderOptions(samples=1, outputs=frozenset({Output.ORACLE_DEPTH}))
+    frame = make_renderer(half, "cpu", "fp32").render(camera(), options)
+
+    assert frame is not None
+    assert frame.oracle_depth is not None
+    gray = frame.image[..., 0].flatten().float()
+    assert (frame.image[..., 0] == frame.image[..., 2]).all()
+    # Brighter is nearer; the cell's center and the camera are not the same point, so about.
+    together = torch.corrcoef(torch.stack((gray, frame.oracle_depth.flatten().log())))
+    assert together[0, 1] < -0.9
 
 
 @pytest.mark.parametrize(("device", "backend"), [("tpu", "auto"), ("cpu", "magic")])

@@ -109,6 +109,15 @@ def test_other_placements_can_be_measured(file: Path, data: Path, placement):
     assert math.isfinite(report["samples"]["2"]["psnr"])
 
 
+def test_a_scene_without_colors_is_not_compared(data: Path, tmp_path: Path):
+    cell = scene_for(data).cells[0]
+    half = Scene([SceneCell(cell.cell, Networks(cell.networks.oracle))])
+    save_scene(half, tmp_path / "half.donerf")
+
+    with pytest.raises(ValueError, match="train_shader"):
+        evaluate_file(tmp_path / "half.donerf", data, (1,), console=QUIET)
+
+
 def test_impossible_sample_counts_are_refused(file: Path, data: Path):
     with pytest.raises(ValueError, match="1 or more"):
         evaluate_file(file, data, (0,), console=QUIET)

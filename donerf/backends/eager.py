@@ -42,7 +42,9 @@ class EagerRenderer:
     def __init__(self, scene: Scene, device: str = "auto", precision: str = "auto") -> None:
         self._device = choose_device(device)
         oracle = scene.cells[0].networks.oracle
-        self._precision: Precision = choose_precision(precision, self._device, oracle.settings.width)
+        self._precision: Precision = choose_precision(
+            precision, self._device, oracle.settings.width
+        )
         self._cells: list[tuple[ViewCell, Networks]] = []
         self.load(scene)
 
@@ -63,18 +65,10 @@ class EagerRenderer:
 
     def load(self, scene: Scene) -> None:
         """Show another scene, or newer weights of the same one."""
-        cells: list[tuple[ViewCell, Networks]] = []
-        for index, scene_cell in enumerate(scene.cells):
-            networks = scene_cell.networks
-            if networks.shading is None:
-                raise ValueError(
-                    f"cell {index} of the scene '{scene.name}' has an oracle but no shading "
-                    "network yet, so it has no colors; run train_shader.py first"
-                )
-            cells.append(
-                (scene_cell.cell, networks.copied_to(self._device, DTYPES[self._precision]))
-            )
-        self._cells = cells
+        self._cells = [
+            (c.cell, c.networks.copied_to(self._device, DTYPES[self._precision]))
+            for c in scene.cells
+        ]
 
     def close(self) -> None:
         """Free the networks."""

@@ -121,6 +121,11 @@ def evaluate_file(
         raise ValueError(f"sample counts must be 1 or more, got {list(samples)}")
     console = console or Console(stderr=True)
     scene = load_scene(file)
+    if scene.cells[0].networks.shading is None:
+        raise ValueError(
+            f"an evaluation compares colors, {file} has an oracle but no shading network yet; run "
+            "train_shader.py first"
+        )
     dataset = load_dataset(data, split, downscale, need_depth=placement == "true-depth")
     renderer = make_renderer(scene, device, precision)
     info = renderer.info

@@ -22,7 +22,7 @@ from donerf.geometry.warp import warp
 from donerf.model.compositing import Composite, composite
 from donerf.model.oracle import DepthOracle
 from donerf.model.placement import Samples, place_samples
-from donerf.model.shading import ShadingNetwork
+from donerf.model.shading import DistanceShading, ShadingNetwork
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,6 @@ def expect_depth(unified: Rays, cell: ViewCell, oracle: DepthOracle) -> Tensor:
     return oracle(unified, cell).float().sigmoid()
 
 
-def shade_samples(
-    unified: Rays, samples: Samples, cell: ViewCell, shading: ShadingNetwork
-) -> tuple[Tensor, Tensor]:
-    """Color and density of each sample, raw: (R, S, 3) and (R, S)."""
-    points = warp(unified.at(samples.t), cell)
-    return shading(points, unified.directions)
-
-
 def render_rays(
     rays: Rays,
     cell: ViewCell,
@@ -83,19 +75,22 @@ def render_rays(
 ) -> RenderedRays:
     """Color each ray from a few samples, placed where the oracle expects a surface.
 
+    A scene whose shading network is not trained yet shows the distance that its oracle expects.
+
     u:          (R, S) quantiles of the depth distribution that get a sample
     bin_probs:  (R, B) to use in the oracle's place (uniform, or the true depth)
     finished:   called with each stage's name when it is done: oracle, placement, shading,
                 composite
     """
-    assert networks.shading is not None, "a scene without a shading network has no colors"
+    shading = networks.shading or DistanceShading()
     unified = cell.unify(rays)  # same line, same question
     if bin_probs is None:
         bin_probs = expect_depth(unified, cell, networks.oracle)
     finished("oracle")
     samples = place_samples(bin_probs, u, cell)
     finished("placement")
-    rgb, density = shade_samples(unified, samples, cell, networks.shading)
+    points = warp(unified.at(samples.t), cell)
+    rgb, density = shading(points, unified.directions)  # encodes both
     finished("shading")
     colors = composite(rgb, density, samples)
     finished("composite")

@@ -63,6 +63,20 @@ class ShadingNetwork(nn.Module):
         return x[..., :3], x[..., 3]
 
 
+class DistanceShading(nn.Module):
+    """Stands in for a shading network that is not trained yet: nearer is brighter.
+
+    With it a scene that has only an oracle can be looked at: what is seen is where the oracle
+    expects the first surface.
+    """
+
+    def forward(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Gray by distance from the cell's center; every sample is opaque."""
+        gray = 1 - points.norm(dim=-1, keepdim=True).clamp(0.02, 0.98)
+        density = torch.full(points.shape[:2], 1e6, device=points.device)
+        return gray.logit().expand(-1, -1, 3), density
+
+
 def _with_direction(layer: nn.Linear, x: Tensor, direction: Tensor, samples: int) -> Tensor:
     """layer([x, direction]) with the direction's product done once a ray, not once a sample.
 
