@@ -1,0 +1,165 @@
+"""Write docs/measured.md from benchmarks/results/*.json, so that no number is copied by hand.
+
+python benchmarks/tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+SCENES = {"courtyard": "Courtyard", "living_room": "Living room"}
+SAMPLES = ("1", "2", "4", "8", "16")
+
+
+def main() -> None:
+    """Collect all tables that have results."""
+    parts = [
+        "# Measured",
+        "Written by `benchmarks/tables.py` from the JSON files in `benchmarks/results/`; each of "
+        "them names the script's settings and the machine. PSNR is the mean over views of "
+        "10 log10(1 / MSE) on 8-bit pictures of 400x400 pixels. The test views were used for "
+        "measuring only.",
+        *quality_tables(),
+        *split_tables(),
+        *speed_tables(),
+        *training_tables(),
+        *one_network_table(),
+    ]
+    (ROOT / "docs" / "measured.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def quality_tables() -> list[str]:
+    """Samples per ray against quality on the test views."""
+    parts = ["## Samples per ray against quality, test views"]
+    for name, title in SCENES.items():
+        report = read(f"{name}_quality")
+        size = (ROOT / "assets" / f"{name}.donerf").stat().st_size / 1e6
+        rows = report["splits"]["test"]["oracle"]
+        parts.append(
+            f"{title}, `assets/{name}.donerf` ({size:.2f} MB), {report['backend']} backend, "
+            f"{report['precision']} products:"
+        )
+        parts.append(
+            table(
+                ["samples", "PSNR dB", "SSIM", "FLIP", "MFLOP a pixel"],
+                [
+                    [
+                        s,
+                        f"{rows[s]['psnr']:.2f}",
+                        f"{rows[s]['ssim']:.3f}",
+                        f"{rows[s]['flip']:.3f}",
+                        f"{rows[s]['mflop_per_pixel']:.3f}",
+                    ]
+                    for s in SAMPLES
+                ],
+            )
+        )
+    return parts
+
+
+def split_tables() -> list[str]:
+    """The same networks on all splits, and with a perfect oracle."""
+    parts = [
+        "## Training, validation and test views, and a perfect oracle",
+        "PSNR in dB. 'True depth' puts the samples where the depth maps say, instead of asking "
+        "the oracle. Twenty views of a split at most.",
+    ]
+    for name, title in SCENES.items():
+        splits = read(f"{name}_quality")["splits"]
+        rows = [
+            [title, split, placement, *(f"{results[s]['psnr']:.2f}" for s in SAMPLES)]
+            for split, placements in splits.items()
+            for placement, results in placements.items()
+        ]
+        header = ["scene", "views", "placement", *(f"S = {s}" for s in SAMPLES)]
+        parts.append(table(header, rows))
+    return parts
+
+
+def speed_tables() -> list[str]:
+    """The default flight, and how soon the first picture is there."""
+    rows, starts, cpu = [], [], {}
+    for name, title in SCENES.items():
+        report = read(f"{name}_speed")
+        cpu = report["machine"]
+        for flight in report["flights"]:
+            width, height = flight["size"]
+            rows.append(
+                [
+                    title,
+                    f"{width}x{height}",
+                    str(flight["samples"]),
+                    f"{flight['ms_median']:.0f}",
+                    f"{flight['fps']:.1f}",
+                    flight["precision"],
+                ]
+            )
+        seconds = report["first_picture_seconds"]["median"]
+        starts.append(f"{title} {seconds:.1f} s")
+    return [
+        "## Speed on a CPU",
+        f"The default flight, all samples shaded, {cpu['threads']} threads of a {cpu['cpu']} "
+        f"({cpu['cpu_capability']}), torch {cpu['torch']}; median over the frames.",
+        table(["scene", "size", "samples", "ms a frame", "fps", "precision"], rows),
+        "From the start of `python view.py --headless` to its end with one 400x300 picture "
+        f"written, imports included: {', '.join(starts)}.",
+    ]
+
+
+def training_tables() -> list[str]:
+    """What a short training from nothing reaches."""
+    rows = []
+    for path in sorted(RESULTS.glob("*_quick_training.json")):
+        report = json.loads(path.read_text())
+        rows.append(
+            [
+                report["config"],
+                f"{report['steps']['oracle']} + {report['steps']['shading']}",
+                f"{report['minutes']:.1f}",
+                f"{report['peak_memory_mb'] / 1000:.1f}",
+                f"{report['samples']['4']['psnr']:.2f}",
+            ]
+        )
+    header = ["config", "steps", "minutes", "memory GB", "PSNR dB at S = 4, test"]
+    return [
+        "## A short training from nothing",
+        "Both networks on the same two cores, start-up, loading and validation included.",
+        table(header, rows),
+    ]
+
+
+def one_network_table() -> list[str]:
+    """One shading network for all counts against one for each."""
+    parts = ["## One network for all sample counts"]
+    for path in sorted(RESULTS.glob("*_one_network.json")):
+        report = json.loads(path.read_text())
+        parts.append(
+            f"{report['config']}: shading networks trained for {report['steps']} steps each under "
+            "the same oracle; PSNR in dB on the test views."
+        )
+        alone = report["alone_minus_mixture_db"]
+        rows = [
+            [s, f"{report['psnr']['mixture'][s]:.2f}", f"{report['psnr'][s][s]:.2f}", f"{gap:+.2f}"]
+            for s, gap in alone.items()
+        ]
+        parts.append(table(["samples", "one for all", "one for this count", "difference"], rows))
+    return parts
+
+
+def read(name: str) -> dict[str, Any]:
+    """One result file."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
