@@ -19,11 +19,14 @@ from donerf.data.dataset import Dataset, load_dataset
 from donerf.data.procedural import write_procedural_dataset
 from donerf.geometry.depth import t_from_s
 from donerf.model.oracle import DepthOracle
-from donerf.scene_file import load_scene
+from donerf.model.pipeline import Networks
+from donerf.model.shading import ShadingNetwork
+from donerf.scene_file import SceneCell, load_scene
 from donerf.training.batches import RayBank
 from donerf.training.oracle import train_oracle
 from donerf.training.run import Trainer, checkpoints
 from donerf.training.shading import train_shading
+from donerf.training.validation import shading_quality
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
@@ -194,6 +197,14 @@ def test_both_trainings_write_a_scene_that_renders(tmp_path: Path, data: Path):
         path.name for path in (tmp_path / "shading").iterdir()
     }
     assert scene.metadata.provenance["shading"]["steps"] == 6
+
+
+def test_a_sample_count_that_is_trained_more_often_is_measured_once(data: Path, bank: RayBank):
+    config = config_for(data)
+    networks = Networks(DepthOracle(config.oracle), ShadingNetwork(config.shading))
+    cell = SceneCell(bank.cell, networks)
+
+    assert shading_quality(cell, bank, (1, 2, 2), CPU) == shading_quality(cell, bank, (1, 2), CPU)
 
 
 def test_a_run_folder_is_never_used_twice(tmp_path: Path, data: Path):

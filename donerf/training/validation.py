@@ -50,7 +50,7 @@ def oracle_quality(
 def shading_quality(
     scene_cell: SceneCell, bank: RayBank, sample_counts: tuple[int, ...], device: torch.device
 ) -> dict[str, float]:
-    """PSNR over rays of the validation views, for each sample count."""
+    """PSNR over rays of the validation views, for each sample count; repeated ones count once."""
     cell, networks = scene_cell.cell, scene_cell.networks
     assert networks.shading is not None
     networks.oracle.to(device)
@@ -60,7 +60,7 @@ def shading_quality(
     for tile in pixels.split(_TILE):
         batch = bank.batch_of(tile)
         bin_probs = expect_depth(cell.unify(batch.rays), cell, networks.oracle)
-        for samples in sample_counts:
+        for samples in errors:
             u = quantiles(len(tile), samples, device)
             rendered = render_rays(batch.rays, cell, networks, u, bin_probs)
             error = (rendered.composite.color - batch.colors).square().mean(-1)
