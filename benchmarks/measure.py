@@ -28,10 +28,12 @@ from donerf.scene_file import load_scene
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENES = ("courtyard", "living_room")
-SAMPLES = (1, 2, 4, 8, 16)
-WHO_PLACES: tuple[Placement, ...] = ("oracle", "true-depth")
-VIEWS = 20
-"""Of each split at most; the training views are taken evenly."""
+SAMPLES: dict[Placement, tuple[int, ...]] = {
+    "oracle": (1, 2, 4, 8, 16),
+    "true-depth": (1, 4, 16),
+}
+VIEWS = {"train": 10, "val": 10, "test": 20}
+"""Of each split; the training views are taken evenly."""
 FLIGHTS = ((400, 300, 4), (400, 300, 1), (240, 180, 2))
 STARTS = 5
 
@@ -59,14 +61,14 @@ def measure_quality(scene_name: str, data: Path) -> dict[str, Any]:
     renderer = make_renderer(scene)
     console = Console(stderr=True)
     rows: dict[str, dict[str, dict[str, Any]]] = {}
-    for split in ("train", "val", "test"):
-        views = some_views(load_dataset(data, split, need_depth=True))
-        for placement in WHO_PLACES:
+    for split, count in VIEWS.items():
+        views = some_views(load_dataset(data, split, need_depth=True), count)
+        for placement, sample_counts in SAMPLES.items():
             results = {
                 str(samples): dataclasses.asdict(
                     evaluate(renderer, scene, views, samples, placement)
                 )
-                for samples in SAMPLES
+                for samples in sample_counts
             }
             rows.setdefault(split, {})[placement] = results
             line = ", ".join(f"S={s} {q['psnr']:.2f}" for s, q in results.items())
@@ -83,10 +85,10 @@ def measure_quality(scene_name: str, data: Path) -> dict[str, Any]:
     }
 
 
-def some_views(dataset: Dataset) -> Dataset:
-    """At most VIEWS of a split, evenly taken."""
-    count = len(dataset.cameras)
-    keep = sorted({round(i * (count - 1) / (VIEWS - 1)) for i in range(VIEWS)})
+def some_views(dataset: Dataset, count: int) -> Dataset:
+    """At most so many of a split's views, evenly taken."""
+    last = len(dataset.cameras) - 1
+    keep = sorted({round(i * last / (count - 1)) for i in range(count)})
     assert dataset.distances is not None
     return dataclasses.replace(
         dataset,
