@@ -40,7 +40,7 @@ def main() -> None:
             "train_shader.py", arguments.config, steps, f"--run-folder={shading}",
             f"--oracle-run={oracle}",
         )  # fmt: skip
-        scene = Path(folder) / f"{arguments.config.stem}.donerf"
+        scene = shading / f"{arguments.config.stem}.donerf"
         data = load_config(arguments.config).scene.folder
         quality = evaluate_file(scene, data)["samples"]
     report = {

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Positive = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=4096)]
 Frequencies = Annotated[int, Field(ge=0, le=20)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -56,7 +57,7 @@ class OracleSettings(Settings):
     """'encoded': sines of direction and origin; 'points': the bin centers along the ray, raw."""
     layers: Annotated[int, Field(ge=2, le=16)] = 4
     """Linear layers, the last one included."""
-    width: Positive = 128
+    width: Width = 128
     """Neurons per hidden layer."""
     bins: Annotated[int, Field(ge=2, le=1024)] = 128
     """Equal intervals of normalized depth."""
@@ -71,7 +72,7 @@ class ShadingSettings(Settings):
     """'reference': direction joins at the last layer; 'nerf': skip and a color branch."""
     layers: Annotated[int, Field(ge=2, le=16)] = 4
     """Linear layers of the trunk; of the whole network in the reference shape."""
-    width: Positive = 128
+    width: Width = 128
     """Neurons per hidden layer."""
     position_frequencies: Frequencies = 10
     direction_frequencies: Frequencies = 4
@@ -107,7 +108,7 @@ class TrainingSettings(Settings):
     """How far an origin moves at most, per axis, as a share of the cell's edges."""
     checkpoint_every: Positive = 1000
     """Steps between checkpoints and quality on the validation views."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 class ShadingTrainingSettings(TrainingSettings):
@@ -115,7 +116,13 @@ class ShadingTrainingSettings(TrainingSettings):
 
     steps: Positive = 12_000
     """Optimizer updates."""
-    samples: tuple[Positive, ...] = (1, 2, 4, 8, 16)
+    samples: Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(min_length=1)] = (
+        1,
+        2,
+        4,
+        8,
+        16,
+    )
     """Samples per ray; each step draws one of them, so that one network serves them all."""
     samples_per_step: Positive = 32_768
     """At most: a step with many samples a ray takes fewer rays, so that all cost about the same."""

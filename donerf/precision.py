@@ -13,7 +13,8 @@ from torch import nn
 Precision = Literal["fp32", "bf16"]
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
-_TILE = 4096
+_TILE = {"cpu": 4096, "cuda": 1 << 18}
+"""Rows; enough on a GPU that not the launch is timed."""
 _TRIALS = 12
 
 
@@ -33,9 +34,11 @@ def choose_device(device: str) -> torch.device:
 
 def choose_precision(precision: str, device: torch.device, width: int) -> Precision:
     """'auto' times one tile of a hidden layer in each precision and takes the faster."""
-    if precision in ("fp32", "bf16"):
-        return "fp32" if precision == "fp32" else "bf16"
-    return _fastest_precision(device, width)
+    if precision == "auto":
+        return _fastest_precision(device, width)
+    if precision == "fp32" or precision == "bf16":
+        return precision
+    raise ValueError(f"a precision must be 'auto', 'fp32' or 'bf16', got '{precision}'")
 
 
 @cache
@@ -55,9 +58,9 @@ def _fastest_precision(device: torch.device, width: int) -> Precision:
 @torch.inference_mode()
 def _time_layer(layer: nn.Linear) -> float:
     """Seconds of one hidden layer over a tile of rows."""
-    rows = torch.zeros(
-        _TILE, layer.in_features, dtype=layer.weight.dtype, device=layer.weight.device
-    )
+    weight = layer.weight
+    size = (_TILE[weight.device.type], layer.in_features)
+    rows = torch.zeros(size, dtype=weight.dtype, device=weight.device)
     start = time.perf_counter()
     layer(rows)
     if rows.is_cuda:

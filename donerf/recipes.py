@@ -25,7 +25,8 @@ def oracle_recipe(arguments: Sequence[str], description: str, prog: str) -> None
     asked = parse_training_arguments(arguments, "oracle", description, prog)
     console = Console()
     train_oracle(asked.config, asked.run_folder, asked.resume, console)
-    console.print(f"trained oracle: {checkpoints(asked.run_folder)[-1]}", highlight=False)
+    newest = checkpoints(asked.run_folder)[-1]
+    console.print(f"trained oracle: {newest}", highlight=False, soft_wrap=True)
 
 
 def shading_recipe(arguments: Sequence[str], description: str, prog: str) -> None:
@@ -33,12 +34,17 @@ def shading_recipe(arguments: Sequence[str], description: str, prog: str) -> Non
     asked = parse_training_arguments(arguments, "shading", description, prog)
     console = Console()
     scene = train_shading(asked.config, asked.run_folder, asked.oracle_run, asked.resume, console)
-    scene = with_test_quality(scene, asked.config)
-    output = asked.run_folder.parent / asked.output.name
-    save_scene(scene, output)
-    for samples, psnr in scene.metadata.quality["psnr"].items():
-        console.print(f"test views, S = {samples}: {psnr:.2f} dB", highlight=False)
-    console.print(f"scene file: {output}; fly through it: python view.py {output}", highlight=False)
+    save_scene(scene, asked.output)  # What took so long is safe before anything else can fail.
+    try:
+        scene = with_test_quality(scene, asked.config)
+    except (FileNotFoundError, ValueError) as error:
+        console.print(f"the file says nothing of its quality on test views: {error}")
+    else:
+        save_scene(scene, asked.output)
+        for samples, psnr in scene.metadata.quality["psnr"].items():
+            console.print(f"test views, S = {samples}: {psnr:.2f} dB", highlight=False)
+    console.print(f"scene file: {asked.output}", highlight=False, soft_wrap=True)
+    console.print(f"fly through it: python view.py {asked.output}", highlight=False, soft_wrap=True)
 
 
 def with_test_quality(scene: Scene, config: Config) -> Scene:

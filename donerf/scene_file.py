@@ -118,9 +118,10 @@ def save_scene(scene: Scene, path: Path) -> None:
         for part, network in _parts(cell.networks)
         for name, tensor in _named(network, f"cells.{i}.{part}.")
     }
-    document = scene.metadata.model_copy(
-        update={"cells": [_describe(cell) for cell in scene.cells], "sha256": _sha256(tensors)}
-    )
+    cells = [_describe(cell) for cell in scene.cells]
+    document = scene.metadata.model_copy(update={"cells": cells})
+    digest = _sha256(tensors, document.model_dump_json())
+    document = document.model_copy(update={"sha256": digest})
     write_tensors(path, tensors, {"donerf": document.model_dump_json()})
 
 
@@ -150,10 +151,10 @@ def load_scene(path: Path | str) -> Scene:
             "this program"
         )
     metadata = _read_metadata(raw, path)
-    if _sha256(tensors) != metadata.sha256:
+    if _sha256(tensors, raw) != metadata.sha256:
         raise ValueError(
-            f"the networks in {path} are not the ones that were saved (checksum differs); the "
-            "file was altered or damaged: copy or download it again"
+            f"what {path} holds is not what was saved (checksum differs); the file was altered or "
+            "damaged: copy or download it again"
         )
     cells = [
         _build(document, metadata, tensors, i, path) for i, document in enumerate(metadata.cells)
@@ -267,9 +268,15 @@ def _named(network: nn.Module, prefix: str) -> list[tuple[str, Tensor]]:
     return [(prefix + name, parameter) for name, parameter in network.named_parameters()]
 
 
-def _sha256(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _sha256(tensors: dict[str, Tensor], document: str) -> str:
+    """Over the tensors' bytes and all that the JSON document says but the digest itself.
+
+    The document is taken as it stands, not as this version understands it: a later one may know
+    more fields and must still find the same digest.
+    """
+    said = {key: value for key, value in json.loads(document).items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensors[name].reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

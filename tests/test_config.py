@@ -29,6 +29,8 @@ def test_the_configs_that_come_along_are_valid(file: Path):
         ("[oracle]\nlayers = 0", ["'oracle.layers'", "greater than or equal to 2", "got 0"]),
         ("[shading]\nshape = 'round'", ["'shading.shape'", "'reference' or 'nerf'", "'round'"]),
         ("[oracle_training]\nlearning_rate = nan", ["oracle_training.learning_rate", "nan"]),
+        ("[shading_training]\nsamples = []", ["shading_training.samples", "at least 1 item"]),
+        ("[oracle_training]\nseed = 1000000000000000000000000", ["oracle_training.seed"]),
         ("[oracle", ["valid TOML", "scene.toml"]),
     ],
 )
@@ -46,6 +48,7 @@ def test_a_missing_config_says_where_others_are(tmp_path: Path):
 
 
 def test_a_resolved_config_reads_back_as_itself(tmp_path: Path):
-    config = Config.model_validate({"oracle": {"bins": 64}, "scene": {"name": 'a "quoted" name'}})
+    name = 'a "quoted" name, \U0001f3f0 and \x7f'
+    config = Config.model_validate({"oracle": {"bins": 64}, "scene": {"name": name}})
 
     assert load_config(write(tmp_path, to_toml(config))) == config

@@ -1,5 +1,6 @@
 """Metrics by hand, cost against the paper's numbers, and a whole evaluation of a small scene."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -107,6 +108,15 @@ def test_other_placements_can_be_measured(file: Path, data: Path, placement):
 
     assert report["placement"] == placement
     assert math.isfinite(report["samples"]["2"]["psnr"])
+
+
+def test_a_data_set_of_another_scene_is_refused(file: Path, data: Path, tmp_path: Path):
+    cell = scene_for(data).cells[0]
+    far = dataclasses.replace(cell.cell, center=(100.0, 0.0, 0.0))
+    save_scene(Scene([SceneCell(far, cell.networks)]), tmp_path / "far.donerf")
+
+    with pytest.raises(ValueError, match="view cell"):
+        evaluate_file(tmp_path / "far.donerf", data, (1,), console=QUIET)
 
 
 def test_a_scene_without_colors_is_not_compared(data: Path, tmp_path: Path):

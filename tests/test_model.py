@@ -61,6 +61,17 @@ def test_encoding_is_the_vector_then_sines_then_cosines():
     assert_close(encoded, torch.tensor([expected]))
 
 
+def test_encoding_keeps_its_digits_at_many_frequencies():
+    v = torch.rand(50, 3) * 2 - 1
+    octaves = 2.0 ** torch.arange(14, dtype=torch.float64)
+    angles = (v.double()[:, None, :] * octaves[:, None]).flatten(1)
+
+    encoded = encode(v, 14)
+
+    assert_close(encoded[:, 3:45].double(), angles.sin(), atol=2e-4, rtol=0)
+    assert_close(encoded[:, 45:].double(), angles.cos(), atol=2e-4, rtol=0)
+
+
 @pytest.mark.parametrize(("kind", "size"), [("points", 390), ("encoded", 90)])
 def test_oracle_input_sizes(kind: str, size: int):
     settings = OracleSettings(input=kind, origin_frequencies=10, direction_frequencies=4)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from donerf.geometry.view_cell import ViewCell
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
 from donerf.model.shading import ShadingNetwork
-from donerf.scene_file import Metadata, Scene, SceneCell, load_scene, save_scene
+from donerf.scene_file import Metadata, Scene, SceneCell, _sha256, load_scene, save_scene
 
 CELL = ViewCell((0.0, 1.0, 2.0), (1.0, 1.0, 1.0), 0.9, (0.5, 20.0), (-0.1, 19.0), 0.7)
 
@@ -35,12 +35,14 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def rewrite(path: Path, changes: dict, tensors: dict | None = None) -> None:
-    """Save a file again with some of its metadata changed."""
+def rewrite(path: Path, changes: dict, is_signed: bool = True) -> None:
+    """Save a file again with some of its metadata changed, as another program would."""
     with safe_open(path, framework="pt") as opened:
-        document = json.loads((opened.metadata() or {})["donerf"])
+        document = json.loads((opened.metadata() or {})["donerf"]) | changes
         held = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    save_file(held | (tensors or {}), path, {"donerf": json.dumps(document | changes)})
+    if is_signed:
+        document["sha256"] = _sha256(held, json.dumps(document))
+    save_file(held, path, {"donerf": json.dumps(document)})
 
 
 @pytest.mark.parametrize("with_shading", [True, False])
@@ -72,6 +74,39 @@ def test_an_altered_file_is_refused(file: Path):
     file.write_bytes(data)
 
     with pytest.raises(ValueError, match="checksum differs"):
+        load_scene(file)
+
+
+def test_altered_metadata_is_refused(file: Path):
+    rewrite(file, {"license": "mine"}, is_signed=False)
+
+    with pytest.raises(ValueError, match="checksum differs"):
+        load_scene(file)
+
+
+def test_a_field_that_this_version_does_not_know_is_kept(file: Path, tmp_path: Path):
+    rewrite(file, {"weather": "fair"})
+
+    scene = load_scene(file)
+    save_scene(scene, tmp_path / "again.donerf")
+
+    assert load_scene(tmp_path / "again.donerf").metadata.model_extra == {"weather": "fair"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"base_orientation": [[0, 0, 0]] * 3}, "must be a rotation"),
+        ({"oracle": {"width": 10_000_000}}, "oracle.width"),
+        ({"radius": -1.0}, "positive radius"),
+    ],
+)
+def test_a_signed_file_with_an_impossible_cell_is_refused(file: Path, changes: dict, message: str):
+    with safe_open(file, framework="pt") as opened:
+        cells = json.loads((opened.metadata() or {})["donerf"])["cells"]
+    rewrite(file, {"cells": [cells[0] | changes]})
+
+    with pytest.raises(ValueError, match=message):
         load_scene(file)
 
 

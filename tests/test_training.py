@@ -14,17 +14,19 @@ import torch
 from rich.console import Console
 from torch.testing import assert_close
 
-from donerf.config import Config, TrainingSettings
+from donerf.config import CellSettings, Config, TrainingSettings
 from donerf.data.dataset import Dataset, load_dataset
 from donerf.data.procedural import write_procedural_dataset
 from donerf.geometry.depth import t_from_s
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
 from donerf.model.shading import ShadingNetwork
+from donerf.recipes import oracle_recipe, shading_recipe
 from donerf.scene_file import SceneCell, load_scene
 from donerf.training.batches import RayBank
+from donerf.training.losses import oracle_loss
 from donerf.training.oracle import train_oracle
-from donerf.training.run import Trainer, checkpoints
+from donerf.training.run import Trainer, checkpoints, resolve
 from donerf.training.shading import train_shading
 from donerf.training.validation import shading_quality
 
@@ -179,6 +181,78 @@ def test_a_resumed_training_is_bit_for_bit_the_uninterrupted_one(tmp_path: Path,
 
     for a, b in zip(weights(checkpoints(whole)[-1]), weights(checkpoints(parts)[-1]), strict=True):
         assert torch.equal(a, b)
+
+
+def test_ctrl_c_in_the_middle_of_a_step_waits_for_its_end(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    config = config_for(data)
+    train_oracle(config, whole, resume=False, console=QUIET)
+    calls = []
+
+    def loss_with_ctrl_c(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        calls.append(None)
+        if len(calls) == 5:
+            signal.raise_signal(signal.SIGINT)
+        return oracle_loss(logits, targets)
+
+    monkeypatch.setattr("donerf.training.oracle.oracle_loss", loss_with_ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        train_oracle(config, parts, resume=False, console=QUIET)
+    assert checkpoints(parts)[-1].stem == "000005"
+    train_oracle(config, parts, resume=True, console=QUIET)
+
+    for a, b in zip(weights(checkpoints(whole)[-1]), weights(checkpoints(parts)[-1]), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_run_that_died_before_its_first_checkpoint_can_be_resumed(tmp_path: Path, data: Path):
+    class Dies(Console):
+        def print(self, *objects, **options):
+            raise RuntimeError("the machine went off")
+
+    config = config_for(data)
+    with pytest.raises(RuntimeError):
+        train_oracle(config, tmp_path / "run", resume=False, console=Dies(quiet=True))
+
+    train_oracle(config, tmp_path / "run", resume=True, console=QUIET)
+
+    assert checkpoints(tmp_path / "run")[-1].stem == "000006"
+
+
+def test_a_resumed_run_keeps_its_precision(tmp_path: Path, data: Path):
+    config = config_for(data).model_copy(update={"precision": "bf16"})
+    train_oracle(config, tmp_path / "run", resume=False, console=QUIET)
+
+    asked = config.model_copy(update={"precision": "auto", "device": "auto"})
+
+    assert resolve(asked, tmp_path / "run", True, 16).precision == "bf16"
+    assert resolve(asked, tmp_path / "run", True, 16).device == "cpu"
+
+
+def test_an_oracle_of_another_scene_is_refused(tmp_path: Path, data: Path):
+    config = config_for(data)
+    train_oracle(config, tmp_path / "oracle", resume=False, console=QUIET)
+    other = config.model_copy(update={"cell": CellSettings(log_scale=0.5)})
+
+    with pytest.raises(ValueError, match="another view cell"):
+        train_shading(other, tmp_path / "s", tmp_path / "oracle", resume=False, console=QUIET)
+
+
+def test_without_test_views_the_scene_file_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "scene"
+    write_procedural_dataset(folder, size=(24, 16), views=(3, 1, 1), seed=3)
+    (folder / "transforms_test.json").unlink()
+    config = write_config(tmp_path, folder, steps=2)
+    monkeypatch.chdir(tmp_path)
+
+    oracle_recipe([str(config)], "", "train_oracle.py")
+    shading_recipe([str(config)], "", "train_shader.py")
+
+    assert load_scene(tmp_path / "runs" / "tiny" / "tiny.donerf").metadata.quality == {}
 
 
 def test_both_trainings_write_a_scene_that_renders(tmp_path: Path, data: Path):

@@ -34,6 +34,7 @@ _CPU_TILE_SAMPLES = 16_384
 """Samples shaded at once on a CPU: their activations stay in the cache."""
 _CPU_TILE_RAYS = 8_192
 _GPU_TILE_SAMPLES = 1 << 20
+_GPU_TILE_RAYS = 1 << 18
 
 
 class EagerRenderer:
@@ -179,7 +180,7 @@ class EagerRenderer:
     def _tile_rays(self, samples: int) -> int:
         """Rays that are rendered at once."""
         if self._device.type == "cuda":
-            return max(_GPU_TILE_SAMPLES // samples, 1)
+            return min(max(_GPU_TILE_SAMPLES // samples, 1), _GPU_TILE_RAYS)
         return min(max(_CPU_TILE_SAMPLES // samples, 1), _CPU_TILE_RAYS)
 
 

@@ -127,6 +127,7 @@ def evaluate_file(
             "train_shader.py first"
         )
     dataset = load_dataset(data, split, downscale, need_depth=placement == "true-depth")
+    _check_same_place(scene, dataset, file, data)
     renderer = make_renderer(scene, device, precision)
     info = renderer.info
     with Progress(console=console, transient=True) as progress:
@@ -148,6 +149,17 @@ def evaluate_file(
         "size": [width, height],
         "samples": {str(count): asdict(quality) for count, quality in results.items()},
     }
+
+
+def _check_same_place(scene: Scene, dataset: Dataset, file: Path, data: Path) -> None:
+    """A data set of another scene would give numbers that mean nothing."""
+    cell = scene.cells[0].cell
+    for name, camera in zip(dataset.names, dataset.cameras, strict=True):
+        if not cell.contains(camera.position, tolerance=0.01):
+            raise ValueError(
+                f"the views must lie in the scene's view cell, '{name}' of {data} lies outside "
+                f"that of {file}; name the data set that the scene was trained on"
+            )
 
 
 def print_table(report: dict[str, Any], console: Console) -> None:

@@ -52,6 +52,11 @@ class ViewCell:
             near, far = getattr(self, name)
             if not (math.isfinite(near) and math.isfinite(far) and near < far):
                 raise ValueError(f"'{name}' must be near < far, both finite, got {near}, {far}")
+        rotation = np.array(self.base_orientation, dtype=np.float64)
+        if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
+            raise ValueError(f"'base_orientation' must be a rotation, got {rotation.tolist()}")
+        if not np.linalg.norm(self.world_up) > 0:
+            raise ValueError(f"'world_up' must be a direction, got {self.world_up}")
         if self.depth_range[1] <= 0 or self.log_scale <= 0:
             raise ValueError(
                 "the far distance and the log scale must be positive, got "

@@ -5,12 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_DOUBLINGS = 5
+"""Octaves from one computed sine; the error grows up to fourfold with each."""
+
 
 def encode(v: Tensor, frequencies: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """[v, sin 2^k v, cos 2^k v] for k = 0..L-1, without pi, as published.
 
-    Not differentiable: rays and points are data here. One sine and one cosine are computed, the
-    others follow by doubling the angle in fp32: sin 2a = 2 sin a cos a, cos 2a = 1 - 2 sin^2 a
+    Not differentiable: rays and points are data here. Every fifth sine and cosine is computed,
+    the others follow by doubling the angle: sin 2a = 2 sin a cos a, cos 2a = 1 - 2 sin^2 a
     (2 cos^2 a - 1 would lose all digits of small angles). Features are made row by row and
     transposed at the end, because short strided rows are five times slower on a CPU.
 
@@ -25,11 +28,14 @@ def encode(v: Tensor, frequencies: int, dtype: torch.dtype = torch.float32) -> T
         )
         values, sines, cosines = out.split((channels, *[channels * frequencies] * 2))
         values.copy_(rows)
-        sine, cosine = rows.sin(), rows.cos()
+        sine = cosine = rows
         for k in range(frequencies):
+            if k % _DOUBLINGS == 0:
+                sine, cosine = (rows * 2.0**k).sin(), (rows * 2.0**k).cos()
+            else:
+                sine, cosine = 2 * sine * cosine, 1 - 2 * sine * sine
             octave = slice(k * channels, (k + 1) * channels)
             sines[octave], cosines[octave] = sine, cosine
-            sine, cosine = 2 * sine * cosine, 1 - 2 * sine * sine
         return out.T.contiguous().view(*v.shape[:-1], out.shape[0])
 
 

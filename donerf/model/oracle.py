@@ -51,6 +51,10 @@ class DepthOracle(nn.Module):
         ]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
+    def output_layers(self) -> list[nn.Linear]:
+        """The layers that make the outputs."""
+        return [layer for layer in list(self.layers)[-1:] if isinstance(layer, nn.Linear)]
+
     def forward(self, unified: Rays, cell: ViewCell) -> Tensor:
         """Logits of the bins; independent of each other, their sigmoids do not sum to 1.
 

@@ -38,6 +38,10 @@ class ShadingNetwork(nn.Module):
         else:
             self.output = nn.Linear(width + direction, 4)
 
+    def output_layers(self) -> list[nn.Linear]:
+        """The layers that make the outputs."""
+        return [self.density, self.rgb] if self.settings.shape == "nerf" else [self.output]
+
     def forward(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """Shade S samples of R rays.
 

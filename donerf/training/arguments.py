@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +69,7 @@ def parse_training_arguments(
         config=options.settings,
         run_folder=options.run_folder or base / network,
         oracle_run=options.oracle_run or base / "oracle",
-        output=base / f"{file.stem}.donerf",
+        # Beside the default run; inside a named one, whose neighbors may have files of their own.
+        output=(options.run_folder or base) / f"{file.stem}.donerf",
         resume=options.resume,
     )
-
-
-def command_name() -> str:
-    """How this process was started, for messages."""
-    return Path(sys.argv[0]).name

@@ -18,6 +18,7 @@ from donerf.geometry.view_cell import ViewCell
 
 _CODES = 65534
 _BACKGROUND_CODE = 32767
+_FARTHEST_SURFACE = 1 - 1e-6
 _VISIBILITY_STEPS = 12
 _VISIBILITY_MARGIN = 0.01
 """Normalized depth by which a point must lie behind a surface to count as hidden by it."""
@@ -44,12 +45,12 @@ class Batch:
 class RayBank:
     """All pixels of a data set on one device.
 
-    dataset:  with depth, or without (then s is absent and only colors can be trained)
+    dataset:  every view with a depth map
     """
 
     def __init__(self, dataset: Dataset, cell: ViewCell, device: torch.device) -> None:
         self.cell, self.device = cell, device
-        views, self.height, self.width = dataset.colors.shape[:3]
+        self.views, self.height, self.width = dataset.colors.shape[:3]
         self.colors = dataset.colors.reshape(-1, 3).to(device)
         intrinsics = [camera.intrinsics for camera in dataset.cameras]
         self.focal = torch.tensor([k.focal for k in intrinsics], device=device)
@@ -67,7 +68,7 @@ class RayBank:
             for camera, distance in zip(dataset.cameras, dataset.distances, strict=True)
         ]
         self.codes = torch.stack(codes).flatten().to(device)
-        assert self.codes.numel() == views * self.height * self.width
+        assert self.codes.numel() == self.views * self.height * self.width
 
     def __len__(self) -> int:
         return self.codes.numel()
@@ -123,7 +124,8 @@ class RayBank:
         rows = (row[:, None] + offset).clamp(0, self.height - 1) * self.width
         pixels = first[:, None, None] + rows[:, :, None] + columns[:, None, :]
         s = self.depth_of(pixels.flatten(1))
-        return torch.where(s < 1, s + batch.s_moved[:, None], s)
+        moved = (s + batch.s_moved[:, None]).clamp_max(_FARTHEST_SURFACE)
+        return torch.where(s < 1, moved, s)
 
     def _move(self, batch: Batch, moved: int, distance: float, generator: torch.Generator) -> Batch:
         """Look at the surface points of the first `moved` rays from elsewhere in the cell.

@@ -11,19 +11,19 @@ from donerf.config import Config
 from donerf.data.dataset import load_dataset
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
-from donerf.precision import DTYPES, choose_device, choose_precision
+from donerf.precision import DTYPES, choose_precision
 from donerf.scene_file import Metadata, Scene, SceneCell
 from donerf.training.batches import RayBank
 from donerf.training.losses import oracle_loss
-from donerf.training.run import Run, Trainer, open_run
+from donerf.training.run import Run, Stopped, Trainer, open_run, resolve
 from donerf.training.targets import bin_targets
 from donerf.training.validation import oracle_quality
 
 
 def train_oracle(config: Config, run_folder: Path, resume: bool, console: Console) -> Scene:
     """Train the depth oracle of one scene and return it as a scene without shading."""
-    settings = config.oracle_training
-    device = choose_device(config.device)
+    config = resolve(config, run_folder, resume, config.oracle.width)
+    settings, device = config.oracle_training, torch.device(config.device)
     precision = choose_precision(config.precision, device, config.oracle.width)
     scene_settings = config.scene
     views = load_dataset(scene_settings.folder, "train", scene_settings.downscale, need_depth=True)
@@ -31,13 +31,14 @@ def train_oracle(config: Config, run_folder: Path, resume: bool, console: Consol
     cell = views.info.view_cell(log_scale=config.cell.log_scale)
     bank = RayBank(views, cell, device)
     validation = RayBank(held_out, cell, device)
+    del views, held_out  # The banks hold what is needed, with depth in a quarter of the memory.
 
     torch.manual_seed(settings.seed)
     oracle = DepthOracle(config.oracle).to(device)
     trainer = Trainer(oracle, settings, device)
     run = open_run(run_folder, config, trainer, resume, console)
     run.show(
-        f"oracle: {len(views.names)} views, {len(bank) / 1e6:.1f} M rays, "
+        f"oracle: {bank.views} views, {len(bank) / 1e6:.1f} M rays, "
         f"{sum(p.numel() for p in oracle.parameters()):,} parameters, {device}, {precision}"
     )
 
@@ -77,7 +78,7 @@ def train_oracle(config: Config, run_folder: Path, resume: bool, console: Consol
                     f"step {trainer.step}: validation loss {quality['loss']:.4f}, a sample "
                     f"within 2 bins of the surface for {quality['hit']:.1%} of the rays"
                 )
-    except KeyboardInterrupt:
+    except Stopped:
         run.save(scene())
         run.show(f"stopped at step {trainer.step}, saved in {run.folder}; go on with --resume")
         raise

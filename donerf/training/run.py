@@ -12,9 +12,13 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import safetensors
@@ -25,6 +29,9 @@ from torch import Tensor, nn
 
 from donerf.config import Config, TrainingSettings, load_config
 from donerf.files import append_line, write_tensors, write_text
+from donerf.model.oracle import DepthOracle
+from donerf.model.shading import ShadingNetwork
+from donerf.precision import choose_device, choose_precision
 from donerf.scene_file import Scene, load_scene, save_scene
 
 _KEPT_CHECKPOINTS = 2
@@ -35,13 +42,17 @@ class Trainer:
     """A network on its way: optimizer, averaged weights, learning rate, random state."""
 
     def __init__(
-        self, network: nn.Module, settings: TrainingSettings, device: torch.device
+        self,
+        network: DepthOracle | ShadingNetwork,
+        settings: TrainingSettings,
+        device: torch.device,
     ) -> None:
         self.network, self.settings = network, settings
         self.parameters = dict(network.named_parameters())
         self.averaged = {name: p.detach().clone() for name, p in self.parameters.items()}
-        hidden = [p for p in network.parameters() if p.ndim == 2 and p is not last_weight(network)]
-        others = [p for p in network.parameters() if all(p is not h for h in hidden)]
+        outputs = {id(layer.weight) for layer in network.output_layers()}
+        hidden = [p for p in network.parameters() if p.ndim == 2 and id(p) not in outputs]
+        others = [p for p in network.parameters() if p.ndim != 2 or id(p) in outputs]
         rate = settings.learning_rate
         # Muon makes every direction of a hidden matrix learn at the same speed; Adam alone takes
         # several times the steps to the same quality. Biases and outputs stay with Adam.
@@ -116,9 +127,33 @@ class Trainer:
         self.seconds = float(tensors["seconds"])
 
 
-def last_weight(network: nn.Module) -> Tensor:
-    """The weights that make a network's outputs: of its linear layer that was made last."""
-    return [module.weight for module in network.modules() if isinstance(module, nn.Linear)][-1]
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C came, and the training stands between two steps, so that it can be saved."""
+
+
+@contextmanager
+def _ctrl_c_between_steps() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C wait for the end of a step; a second one acts at once.
+
+    In the middle of a step the random state and the weights do not belong together, and a
+    training resumed from there would not be the one that was interrupted.
+
+    yields:  says whether Ctrl-C came
+    """
+    came: list[bool] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(True)
+        signal.signal(signal.SIGINT, before)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # Only the main thread may handle signals.
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Run:
@@ -142,7 +177,10 @@ class Run:
         )
         started = last = time.perf_counter()
         seconds_before, rays_before = trainer.seconds, trainer.rays
-        with Progress(*columns, console=self.console) as progress:
+        with (
+            _ctrl_c_between_steps() as is_stopped,
+            Progress(*columns, console=self.console) as progress,
+        ):
             task = progress.add_task(
                 self.folder.name, total=total, completed=trainer.step, report=""
             )
@@ -156,6 +194,8 @@ class Run:
                     self._progress_fields["rays"] = f"{rate / 1000:.0f}k rays/s"
                     report = "  ".join(self._progress_fields.values())
                     progress.update(task, completed=trainer.step, report=report)
+                if is_stopped():
+                    raise Stopped
 
     def is_due(self) -> bool:
         """Whether a checkpoint is to be written after this step."""
@@ -170,8 +210,8 @@ class Run:
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise ValueError(
-                    f"the loss must stay finite, got {value} at step {step}; lower the learning "
-                    "rate and go on from the last checkpoint with --resume"
+                    f"the loss must stay finite, got {value} at step {step}; begin a new run with "
+                    "a lower learning rate"
                 )
             self._progress_fields["loss"] = f"loss {value:.5f}"
             self.log({"loss": value, "rays": self.trainer.rays})
@@ -189,10 +229,30 @@ class Run:
         """Write a checkpoint and the state to resume from; keep the newest few."""
         path = self.folder / f"{self.trainer.step:06d}.donerf"
         save_scene(scene, path)
-        write_tensors(self.folder / "state.safetensors", self.trainer.state(), {})
+        self.save_state()
         for old in checkpoints(self.folder)[:-_KEPT_CHECKPOINTS]:
             old.unlink()
         return path
+
+    def save_state(self) -> None:
+        """Write what a resumed training needs."""
+        write_tensors(self.folder / "state.safetensors", self.trainer.state(), {})
+
+
+def resolve(config: Config, folder: Path, resume: bool, width: int) -> Config:
+    """Decide the device and the precision: those that the run was begun with, else now.
+
+    A precision that was timed anew could be another one, and the run no longer the same.
+    """
+    file = folder / "config.toml"
+    if resume and file.exists():
+        begun = load_config(file)
+        device = begun.device if config.device == "auto" else config.device
+        precision = begun.precision if config.precision == "auto" else config.precision
+        config = config.model_copy(update={"device": device, "precision": precision})
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device, width)
+    return config.model_copy(update={"device": device.type, "precision": precision})
 
 
 def open_run(folder: Path, config: Config, trainer: Trainer, resume: bool, console: Console) -> Run:
@@ -209,7 +269,9 @@ def open_run(folder: Path, config: Config, trainer: Trainer, resume: bool, conso
                 "it by --resume, or name another with --run-folder"
             )
         write_text(folder / "config.toml", to_toml(config))
-        return Run(folder, trainer, console)
+        run = Run(folder, trainer, console)
+        run.save_state()  # A run that is killed before its first checkpoint can be resumed too.
+        return run
     if not state.exists():
         raise FileNotFoundError(
             f"nothing to resume: {state} does not exist; start the run without --resume"
@@ -223,7 +285,7 @@ def open_run(folder: Path, config: Config, trainer: Trainer, resume: bool, conso
     try:
         with safetensors.safe_open(state, framework="pt") as file:
             trainer.load_state({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    except (safetensors.SafetensorError, KeyError) as error:
+    except (safetensors.SafetensorError, KeyError, RuntimeError) as error:
         raise ValueError(
             f"the saved state {state} cannot be read ({error}); begin again with a new --run-folder"
         ) from None
@@ -250,12 +312,17 @@ def to_toml(config: Config) -> str:
     """A config as TOML, every setting written out."""
     lines: list[str] = []
     tree = config.model_dump(mode="json")
-    lines += [f"{key} = {json.dumps(v)}" for key, v in tree.items() if not isinstance(v, dict)]
+    lines += [f"{key} = {_toml(v)}" for key, v in tree.items() if not isinstance(v, dict)]
     for section, values in tree.items():
         if isinstance(values, dict):
             lines += ["", f"[{section}]"]
-            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+            lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    """A plain value; TOML writes it as JSON does, but for escaped surrogates and DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _difference(saved: Config, config: Config) -> str:

@@ -12,12 +12,12 @@ from donerf.data.dataset import load_dataset
 from donerf.model.pipeline import Networks, render_rays
 from donerf.model.placement import jittered_quantiles
 from donerf.model.shading import ShadingNetwork
-from donerf.precision import DTYPES, choose_device, choose_precision
+from donerf.precision import DTYPES, choose_precision
 from donerf.scene_file import Scene, SceneCell
 from donerf.training.batches import RayBank
 from donerf.training.losses import shading_loss
 from donerf.training.oracle import describe
-from donerf.training.run import Trainer, newest_checkpoint, open_run
+from donerf.training.run import Stopped, Trainer, checkpoints, newest_checkpoint, open_run, resolve
 from donerf.training.validation import shading_quality
 
 
@@ -25,16 +25,25 @@ def train_shading(
     config: Config, run_folder: Path, oracle_run: Path, resume: bool, console: Console
 ) -> Scene:
     """Train the shading network under a trained oracle and return the whole scene."""
-    settings = config.shading_training
-    device = choose_device(config.device)
+    config = resolve(config, run_folder, resume, config.shading.width)
+    settings, device = config.shading_training, torch.device(config.device)
     precision = choose_precision(config.precision, device, config.shading.width)
-    oracle_scene = newest_checkpoint(oracle_run)
+    # A resumed run stands on the oracle that it was begun with, whatever became of the other run.
+    has_own = resume and checkpoints(run_folder)
+    oracle_scene = newest_checkpoint(run_folder if has_own else oracle_run)
     cell, oracle = oracle_scene.cells[0].cell, oracle_scene.cells[0].networks.oracle
     scene_settings = config.scene
     views = load_dataset(scene_settings.folder, "train", scene_settings.downscale)
     held_out = load_dataset(scene_settings.folder, "val", scene_settings.downscale)
+    if cell != views.info.view_cell(log_scale=config.cell.log_scale):
+        raise ValueError(
+            f"the oracle in {oracle_run} was trained in another view cell, depth range or log "
+            f"scale than {scene_settings.folder} has; train one for this data, or name its run "
+            "with --oracle-run"
+        )
     bank = RayBank(views, cell, device)
     validation = RayBank(held_out, cell, device)
+    del views, held_out  # The banks hold what is needed, with depth in a quarter of the memory.
 
     torch.manual_seed(settings.seed)
     shading = ShadingNetwork(config.shading).to(device)
@@ -43,8 +52,9 @@ def train_shading(
     trainer = Trainer(shading, settings, device)
     run = open_run(run_folder, config, trainer, resume, console)
     run.show(
-        f"shading: {len(views.names)} views, {len(bank) / 1e6:.1f} M rays, "
-        f"{sum(p.numel() for p in shading.parameters()):,} parameters, {device}, {precision}"
+        f"shading: {bank.views} views, {len(bank) / 1e6:.1f} M rays, "
+        f"{sum(p.numel() for p in shading.parameters()):,} parameters, {device}, {precision}, "
+        f"under an oracle of {oracle_scene.metadata.provenance['oracle']['steps']} steps"
     )
 
     def scene() -> Scene:
@@ -75,7 +85,7 @@ def train_shading(
                 run.log({"validation_psnr": quality})
                 table = ", ".join(f"S={s} {psnr:.2f} dB" for s, psnr in quality.items())
                 run.show(f"step {trainer.step}: validation {table}")
-    except KeyboardInterrupt:
+    except Stopped:
         run.save(scene())
         run.show(f"stopped at step {trainer.step}, saved in {run.folder}; go on with --resume")
         raise

@@ -21,7 +21,10 @@ _TILE = 8192
 
 def _fixed_pixels(bank: RayBank) -> torch.Tensor:
     """The same pixels, spread over all views, at every look."""
-    return torch.linspace(0, len(bank) - 1, min(_RAYS, len(bank)), device=bank.device).long()
+    # In double precision: the indices of a large set are no float32 numbers.
+    count = min(_RAYS, len(bank))
+    places = torch.linspace(0, len(bank) - 1, count, dtype=torch.float64, device=bank.device)
+    return places.long()
 
 
 @torch.inference_mode()
