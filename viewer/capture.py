@@ -13,6 +13,7 @@ import numpy as np
 from donerf import Camera, Scene, ViewCell
 from donerf.files import write_atomically, write_text
 from donerf.renderer import RendererInfo
+from viewer.arguments import MAX_EDGE, MAX_SAMPLES
 from viewer.fly_camera import make_camera
 from viewer.render_modes import RenderMode
 from viewer.worker import Picture
@@ -89,7 +90,7 @@ def read_pose(path: Path) -> PoseFile:
         raise ValueError(f"a pose file must have a 'transform_matrix', {path} has none")
     try:
         matrix = np.array(document["transform_matrix"], dtype=np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise ValueError(f"'transform_matrix' must be 4x4 numbers in {path}") from None
     try:
         # A camera checks that the pose is finite and rigid.
@@ -119,16 +120,16 @@ def _size(value: object) -> tuple[int, int] | None:
     if value is None:
         return None
     match value:
-        case [int(width), int(height)] if width > 0 and height > 0:
+        case [int(width), int(height)] if 1 <= width <= MAX_EDGE and 1 <= height <= MAX_EDGE:
             return width, height
-    raise ValueError(f"'size' must be [width, height] in pixels, got {value!r}")
+    raise ValueError(f"'size' must be [width, height], each 1 ... {MAX_EDGE} pixels, got {value!r}")
 
 
 def _count(value: object) -> int | None:
     if value is None:
         return None
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"'samples' must be a positive integer, got {value!r}")
+    if not isinstance(value, int) or not 1 <= value <= MAX_SAMPLES:
+        raise ValueError(f"'samples' must be a whole number, 1 ... {MAX_SAMPLES}, got {value!r}")
     return value
 
 
