@@ -1,8 +1,8 @@
 """Train a scene's depth oracle: where along each ray its few samples belong.
 
-    python train_oracle.py configs/courtyard.toml
-    python train_oracle.py configs/courtyard.toml --resume
-    python train_oracle.py configs/courtyard.toml --oracle.width 256 --run-folder runs/wide
+    python train_oracle.py configs/courtyard_small.toml
+    python train_oracle.py configs/courtyard_small.toml --resume
+    python train_oracle.py configs/courtyard_small.toml --oracle.width 256 --run-folder runs/wide
 
 The first of the two trainings. It needs renders with depth (docs/data-format.md) and writes
 checkpoints into runs/<config's name>/oracle. Ctrl-C saves; --resume goes on. Then run

@@ -1,8 +1,8 @@
 """Train a scene's shading network: what color the samples have that its oracle places.
 
-    python train_shader.py configs/courtyard.toml
-    python train_shader.py configs/courtyard.toml --resume
-    python train_shader.py configs/courtyard.toml --shading-training.samples 4
+    python train_shader.py configs/courtyard_small.toml
+    python train_shader.py configs/courtyard_small.toml --resume
+    python train_shader.py configs/courtyard_small.toml --shading-training.samples 4
 
 The second of the two trainings, after train_oracle.py. One network serves all sample counts
 from 1 to 16. It ends with the scene's quality on the test views and one file to fly through,

@@ -33,7 +33,7 @@ examples:
   donerf info scene.donerf                    what a scene file holds
   donerf demo-data data/demo                  a small scene to train on, made in seconds
   donerf prepare data/mine                    make your own renders ready for training
-  donerf train oracle configs/courtyard.toml  the first of the two trainings
+  donerf train oracle scene.toml              the first of the two trainings
   donerf evaluate scene.donerf --data data/mine --samples 1,4,16
 
 `donerf COMMAND --help` says more about each."""
@@ -45,10 +45,10 @@ First the oracle, which says where on a ray its few samples belong; then, with t
 shading network, which says what color they have. Ctrl-C saves, --resume goes on.
 
 examples:
-  donerf train oracle configs/courtyard.toml
-  donerf train shader configs/courtyard.toml
-  donerf train oracle configs/courtyard.toml --oracle.width 256
-  donerf train oracle configs/courtyard.toml --help      all settings with their defaults"""
+  donerf train oracle configs/courtyard_small.toml
+  donerf train shader configs/courtyard_small.toml
+  donerf train oracle configs/courtyard_small.toml --oracle.width 256
+  donerf train oracle configs/courtyard_small.toml --help      all settings with their defaults"""
 
 # Without a metavar, `--help` would show the choices of an optional path as "{None}|PATH".
 File = Annotated[Path | None, arg(metavar="FILE")]

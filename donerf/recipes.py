@@ -38,7 +38,7 @@ def shading_recipe(arguments: Sequence[str], description: str, prog: str) -> Non
     try:
         scene = with_test_quality(scene, asked.config)
     except (FileNotFoundError, ValueError) as error:
-        console.print(f"the file says nothing of its quality on test views: {error}")
+        console.print(f"the file says nothing of its quality on test views: {error}", markup=False)
     else:
         save_scene(scene, asked.output)
         for samples, psnr in scene.metadata.quality["psnr"].items():

@@ -6,7 +6,9 @@ have a whole data set from it in seconds.
 
 from __future__ import annotations
 
+import json
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from donerf.data.dataset import View
 from donerf.data.info import DatasetInfo, level_orientation
 from donerf.data.prepare import compute_depth_fields, write_depth_fields
 from donerf.data.writing import RAW_BACKGROUND, write_folder_at_once, write_views
+from donerf.files import write_text
 from donerf.geometry.camera import Camera, Intrinsics
 
 CELL_CENTER = (0.0, 0.0, 1.5)
@@ -28,6 +31,22 @@ _GROUND_RADIUS = 24.0
 _AMBIENT = 0.35
 _NUDGE = 1e-3
 """A shadow ray starts this far above its surface, so that it does not hit it again."""
+
+_DEMO_CONFIG = """\
+# Boxes and balls by `donerf demo-data`: trained in a short time. Run from the folder that it was
+# made from, or change the path.
+[scene]
+folder = {folder}
+name = "Demo"
+license = "MIT"
+credits = "made by donerf demo-data"
+
+[oracle_training]
+steps = 1500
+
+[shading_training]
+steps = 2000
+"""
 
 
 @dataclass(frozen=True)
@@ -286,9 +305,16 @@ def demo_data_command(
     views: tuple[int, int, int] = (40, 4, 8),
     seed: int = 0,
 ) -> None:
-    """Write a small scene to train on, and say how to go on."""
+    """Write a small scene to train on and a config for it, and say how to go on."""
     write_procedural_dataset(folder, size, views, seed)
+    config = folder / "demo.toml"
+    # Every string that JSON can hold is one of TOML, as long as it is not escaped to ASCII.
+    place = json.dumps(folder.as_posix(), ensure_ascii=False)
+    write_text(config, _DEMO_CONFIG.format(folder=place))
+    file = shlex.quote(str(config))
     print(
         f"wrote {sum(views)} views of {size[0]}x{size[1]} to {folder}; train on them with\n"
-        f"  python train_oracle.py configs/courtyard_small.toml --scene.folder {folder}"
+        f"  python train_oracle.py {file}\n"
+        f"  python train_shader.py {file}\n"
+        "  python view.py runs/demo/demo.donerf"
     )

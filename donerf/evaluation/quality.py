@@ -183,7 +183,9 @@ def print_table(report: dict[str, Any], console: Console) -> None:
         )
     console.print(table)
     if not (has_ssim() and has_flip()):
-        console.print(f"SSIM and FLIP need the 'bench' extra: {INSTALL_LINE}", highlight=False)
+        # Without markup: rich would take the brackets of the line for its own.
+        line = f"SSIM and FLIP need the 'bench' extra: {INSTALL_LINE}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def write_report(report: dict[str, Any], path: Path) -> None:

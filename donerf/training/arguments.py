@@ -15,7 +15,9 @@ from donerf.config import Config, explain, load_config
 
 @dataclass(frozen=True)
 class _Options:
-    config_file: Annotated[Path, tyro.conf.Positional]
+    config_file: Annotated[
+        Path, tyro.conf.Positional, tyro.conf.arg(help_behavior_hint="(required)")
+    ]
     """TOML file of the scene; what it leaves out has the defaults shown below."""
     settings: Annotated[Config, tyro.conf.arg(name="")]
     run_folder: Path | None = None
@@ -50,8 +52,12 @@ def parse_training_arguments(
     wants_help = any(argument in ("-h", "--help") for argument in arguments)
     first = arguments[0] if arguments else ""
     if not wants_help and (not first or first.startswith("-")):
-        raise ValueError(f"a training starts with its config file: {prog} configs/courtyard.toml")
-    file = Path(first) if first and not first.startswith("-") else Path("configs/courtyard.toml")
+        raise ValueError(
+            f"a training starts with its config file: {prog} configs/courtyard_small.toml"
+        )
+    file = (
+        Path(first) if first and not first.startswith("-") else Path("configs/courtyard_small.toml")
+    )
     defaults = Config() if wants_help and not file.exists() else load_config(file)
     try:
         options = tyro.cli(

@@ -173,6 +173,7 @@ class Run:
             TextColumn("{task.completed}/{task.total}"),
             TextColumn("{task.fields[report]}"),
             TimeElapsedColumn(),
+            TextColumn("left"),
             TimeRemainingColumn(),
         )
         started = last = time.perf_counter()
@@ -181,9 +182,8 @@ class Run:
             _ctrl_c_between_steps() as is_stopped,
             Progress(*columns, console=self.console) as progress,
         ):
-            task = progress.add_task(
-                self.folder.name, total=total, completed=trainer.step, report=""
-            )
+            name = "oracle" if isinstance(trainer.network, DepthOracle) else "shading"
+            task = progress.add_task(name, total=total, completed=trainer.step, report="")
             while trainer.step < total:
                 yield trainer.step
                 now = time.perf_counter()
