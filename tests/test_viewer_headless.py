@@ -278,8 +278,28 @@ def test_what_cannot_be_written_is_told_by_name(run: Run, tmp_path: Path, out: s
     (tmp_path / "scene").write_text("a file where a folder is needed")
     (tmp_path / "taken.mp4").mkdir()
 
-    with pytest.raises(ValueError, match=out.split("/")[-1]):
+    with pytest.raises((ValueError, OSError), match=out.split("/")[-1]):
         run("--frames", "1", "--size", "8x8", "--out", out)
+
+
+@pytest.mark.parametrize("out", ["file/p.png", "file/p.mp4", "file/frames", "folder.png"])
+def test_view_py_says_in_one_line_why_a_place_cannot_be_written(tmp_path: Path, out: str):
+    (tmp_path / "file").write_text("a file where a folder is needed")
+    (tmp_path / "folder.png").mkdir()
+    options = ("--headless", "--frames", "1", "--size", "8x8", "--out", out)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "view.py"), str(write_scene(tmp_path)), *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert out in line
+    assert "None" not in line
+    assert no_leftovers(tmp_path)
 
 
 def test_the_status_file_tells_the_end_and_the_error(run: Run, tmp_path: Path):

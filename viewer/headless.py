@@ -80,12 +80,7 @@ def make_picture(
 ) -> Summary:
     """Render one picture to a PNG file."""
     picture = _render(renderer, cell, camera, settings)
-    try:
-        save_png(settings.out, picture.pixels)
-    except OSError as error:
-        raise ValueError(
-            f"{settings.out} cannot be written ({error.strerror}); choose another place with --out"
-        ) from None
+    save_png(settings.out, picture.pixels)
     status.write(_status("done", 1, settings))
     return _summarize(renderer, settings, [picture.ms], [picture.mean_samples])
 
