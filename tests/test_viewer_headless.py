@@ -154,6 +154,22 @@ def test_an_interrupted_film_leaves_what_was_there(tmp_path: Path, name: str, ad
     assert not path.suffix or path.read_bytes() == b"the film of yesterday"
 
 
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def rename(path: Path, target: Path) -> None:
+        if path.suffix == ".tmp":
+            raise OSError("no space left")
+        path.replace(target)
+
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames/00000.png").write_bytes(b"the film of yesterday")
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(OSError, match="no space"), open_film(tmp_path / "frames", (4, 4), 24):
+        pass
+
+    assert (tmp_path / "frames/00000.png").read_bytes() == b"the film of yesterday"
+    assert no_leftovers(tmp_path)
+
+
 def test_an_encoder_that_died_is_an_error_and_no_film(tmp_path: Path, monkeypatch):
     stopped = tmp_path / "stopped"
     stopped.write_text("#!/bin/sh\nexit 1\n")

@@ -201,7 +201,11 @@ def _replace(beside: Path, path: Path) -> None:
         # A folder with something in it cannot be replaced in one step.
         old = path.with_name(f".{path.name}.{os.getpid()}.old")
         path.rename(old)
-        beside.rename(path)
+        try:
+            beside.rename(path)
+        finally:
+            if not path.exists():
+                old.rename(path)
         shutil.rmtree(old)
     else:
         os.replace(beside, path)
