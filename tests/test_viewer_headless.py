@@ -9,7 +9,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
-from viewer_scene import CELL, write_scene
+from viewer_scene import CELL, write_oracle, write_scene
 
 from donerf import load_scene, make_renderer
 from viewer.app import main
@@ -232,6 +232,19 @@ def test_every_mode_gives_a_picture_of_its_own(run: Run, tmp_path: Path, mode: s
     run("--size", "16x12", "--mode", mode, "--out", "mode.png")
 
     assert read_png(tmp_path / "mode.png").shape == (12, 16, 3)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_scene_without_shading_shows_its_distances_in_gray(tmp_path: Path, mode: str):
+    scene, out = str(write_oracle(tmp_path)), tmp_path / "oracle.png"
+    options = ("--device", "cpu", "--precision", "fp32", "--size", "16x12", "--mode", mode)
+    main([scene, *options, "--out", str(out)])
+    picture = read_png(out)
+
+    assert picture.shape == (12, 16, 3)
+    if mode == "color":
+        assert np.array_equal(picture, np.repeat(picture[..., :1], 3, axis=-1))
+        assert picture.std() > 0
 
 
 def test_the_command_line_knows_every_mode():

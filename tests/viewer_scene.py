@@ -37,6 +37,14 @@ def make_scene() -> Scene:
     return Scene([SceneCell(CELL, networks)], Metadata(name="noise"))
 
 
+def write_oracle(folder: Path) -> Path:
+    """A file as the oracle's training leaves it: there is no shading network yet."""
+    path = folder / "oracle.donerf"
+    oracle = DepthOracle(OracleSettings(layers=2, width=16, bins=16))
+    save_scene(Scene([SceneCell(CELL, Networks(oracle))], Metadata(name="oracle")), path)
+    return path
+
+
 def write_scene(folder: Path) -> Path:
     """The scene as a file."""
     path = folder / "noise.donerf"
