@@ -160,6 +160,23 @@ def test_a_failure_becomes_a_message_over_the_last_good_picture(session: Session
     assert session.error is None
 
 
+def test_a_failure_of_an_older_request_does_not_stop_the_settling(session: Session):
+    show(session, 0.0)
+    session.pilot.look(0.1, 0.0, 1.0)
+    older = session.next_request(1.0)
+    assert older is not None
+    session.pilot.look(0.1, 0.0, 1.1)
+    newer = session.next_request(1.1)
+    assert newer is not None
+    session.take_result(Failure(older, "out of memory"), 1.2)
+    session.take_result(picture_of(newer), 1.3)
+
+    assert session.state == "settling"
+    settle(session, 1.3)
+    assert session.shown is not None
+    assert session.shown.request.camera.intrinsics.width == WINDOW[0]
+
+
 def test_a_minimized_window_renders_nothing(session: Session):
     session.resize(0, 0)
 

@@ -116,16 +116,18 @@ class Session:
 
     def take_result(self, result: Result, now: float) -> bool:
         """Note what became of a request; True when it is a new picture for the screen."""
-        if result.request is self._awaited:
+        was_awaited = result.request is self._awaited
+        if was_awaited:
             self._awaited = None
         if isinstance(result, Failure):
-            self._take_failure(result, now)
+            self._take_failure(result, was_awaited, now)
             return False
         if isinstance(result, Saved):
             self.note(f"saved {result.path}", now)
         if not isinstance(result, Picture):
             return False
         self.error = None
+        self._has_failed = False
         self.shown = result
         intrinsics = result.request.camera.intrinsics
         size = (intrinsics.width, intrinsics.height)
@@ -213,12 +215,13 @@ class Session:
         camera = make_camera(matrix, *self.resolution.size_at(rung), self.cell.fov_x)
         return RenderRequest(camera, self.samples, self.mode, rung, is_moving)
 
-    def _take_failure(self, failure: Failure, now: float) -> None:
+    def _take_failure(self, failure: Failure, was_awaited: bool, now: float) -> None:
         if failure.request.is_capture:
             self.note(f"the picture was not saved: {failure.message}", now)
         else:
             self.error = f"rendering failed: {failure.message}"
-            self._has_failed = True
+            # A newer request may succeed; only the newest failure ends the settling.
+            self._has_failed = self._has_failed or was_awaited
 
     def _show(self, mode: RenderMode, now: float) -> None:
         if mode in self.settings.modes:
