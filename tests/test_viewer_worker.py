@@ -11,6 +11,7 @@ from viewer_scene import CELL
 
 from donerf import Camera, Frame, RenderOptions, Scene
 from donerf.renderer import RayProbe, RendererInfo, StageTimes
+from viewer.app import tell_lost_captures
 from viewer.fly_camera import make_camera
 from viewer.render_modes import RenderMode
 from viewer.worker import Cancelled, Failure, Picture, RenderRequest, RenderWorker, Result, Saved
@@ -189,3 +190,35 @@ def test_closing_ends_even_a_moving_picture():
             closing.join(0.01)
 
         assert isinstance(b.worker.results()[0], Cancelled)
+
+
+def test_captures_asked_for_just_before_closing_are_saved():
+    with bench(tiles=2) as b:
+        b.submit(samples=1, is_capture=True)
+        b.wait_begun()
+        b.submit(samples=2, is_capture=True)
+        closing = threading.Thread(target=b.worker.close)
+        closing.start()
+        b.open_gate()
+        closing.join(SECONDS)
+        results = b.worker.results()
+
+    assert samples_of(results) == [1, 2]
+    assert all(isinstance(result, Saved) for result in results)
+
+
+def test_closing_waits_for_captures_only_so_long(capsys: pytest.CaptureFixture[str]):
+    with bench(tiles=100_000) as b:
+        b.submit(samples=1, is_capture=True)
+        b.wait_begun()
+        b.submit(samples=2, is_capture=True)
+        closing = threading.Thread(target=b.worker.close, args=(0.1,))
+        closing.start()
+        while closing.is_alive():
+            b.open_gate(1)
+            closing.join(0.01)
+        results = b.worker.results()
+
+    assert [type(result) for result in results] == [Cancelled, Cancelled]
+    tell_lost_captures(results)
+    assert capsys.readouterr().err == "a picture was not saved: it took too long\n" * 2

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from viewer.capture import PoseFile
     from viewer.status import StatusFile
     from viewer.window import Window
+    from viewer.worker import Result
 
 CPU_BUDGET_MS = 66.0
 GPU_BUDGET_MS = 14.0
@@ -205,6 +206,17 @@ def _fly(setup: Setup, window: Window) -> None:
         # The worker wakes the window, so it has to end first.
         worker.close()
         window.destroy()
+        tell_lost_captures(worker.results())
+
+
+def tell_lost_captures(results: list[Result]) -> None:
+    """After the window is gone, nothing else says that a picture was not saved."""
+    from viewer.worker import Cancelled, Failure
+
+    for result in results:
+        if isinstance(result, Failure | Cancelled) and result.request.is_capture:
+            reason = result.message if isinstance(result, Failure) else "it took too long"
+            print(f"a picture was not saved: {reason}", file=sys.stderr)
 
 
 def _film(setup: Setup) -> None:

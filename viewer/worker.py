@@ -19,6 +19,9 @@ from donerf import Camera, Renderer, ViewCell
 from donerf.renderer import StageTimes
 from viewer.render_modes import RenderMode, options_for, paint
 
+# How long a picture that is being saved may keep a closed viewer alive.
+CLOSE_SECONDS = 10.0
+
 
 @dataclass(frozen=True)
 class RenderRequest:
@@ -87,6 +90,7 @@ class Mailbox:
         self._newest: RenderRequest | None = None
         self._captures: list[RenderRequest] = []
         self.is_closed = False
+        self.is_abandoned = False
 
     def put(self, request: RenderRequest) -> None:
         """Ask for a picture. One for the screen replaces an older one that was not begun."""
@@ -98,19 +102,23 @@ class Mailbox:
             self._changed.notify()
 
     def close(self) -> None:
-        """Wake the thread up for good."""
+        """Wake the thread up for good; only captures are still wanted."""
         with self._changed:
             self.is_closed = True
             self._changed.notify()
 
+    def abandon(self) -> None:
+        """Give up even the captures."""
+        self.is_abandoned = True
+
     def take(self) -> RenderRequest | None:
-        """Wait for something to do; None when closed."""
+        """Wait for something to do; None when closed and every capture was taken."""
         with self._changed:
             self._changed.wait_for(lambda: self.has_request or self.is_closed)
-            if self.is_closed:
-                return None
             if self._captures:
                 return self._captures.pop(0)
+            if self.is_closed:
+                return None
             request, self._newest = self._newest, None
             return request
 
@@ -174,9 +182,14 @@ class RenderWorker:
             except Empty:
                 return finished
 
-    def close(self) -> None:
-        """Stop between two tiles and wait for the thread to end."""
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Stop between two tiles and wait for the thread to end; captures are saved before.
+
+        seconds:  after which captures, too, are given up
+        """
         self._mailbox.close()
+        self._thread.join(seconds)
+        self._mailbox.abandon()
         self._thread.join()
 
     def _run(self) -> None:
@@ -186,10 +199,14 @@ class RenderWorker:
 
     def _fulfil(self, request: RenderRequest) -> Result:
         def is_obsolete() -> bool:
-            gives_way = not (request.is_moving or request.is_capture)
-            return self._mailbox.is_closed or (gives_way and self._mailbox.has_request)
+            if request.is_capture:
+                return self._mailbox.is_abandoned
+            gives_way = not request.is_moving and self._mailbox.has_request
+            return self._mailbox.is_closed or gives_way
 
         try:
+            if is_obsolete():
+                return Cancelled(request)
             picture = render_picture(self._renderer, request, self._cell, is_obsolete)
             if picture is None:
                 return Cancelled(request)
