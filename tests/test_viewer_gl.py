@@ -34,7 +34,6 @@ def draw(
         texture.draw(target, (0, 0, width, height))
     # GL reads rows from the bottom.
     pixels = np.frombuffer(target.read(components=3), np.uint8).reshape(height, width, 3)[::-1]
-    texture.release()
     target.release()
     return pixels
 

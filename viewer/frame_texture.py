@@ -9,7 +9,7 @@ from donerf.assets import asset
 
 
 class FrameTexture:
-    """The last picture as a texture. Lives on the thread that owns the GL context."""
+    """The last picture as a texture. Lives on the thread of the GL context, and as long as it."""
 
     def __init__(self, context: moderngl.Context) -> None:
         """Compile the shaders; there is nothing to show until the first upload."""
@@ -51,10 +51,3 @@ class FrameTexture:
         self._context.enable(moderngl.BLEND)
         self._texture.use(0)
         self._rectangle.render(moderngl.TRIANGLE_STRIP, vertices=4)
-
-    def release(self) -> None:
-        """Give the GL objects back."""
-        if self._texture is not None:
-            self._texture.release()
-        self._rectangle.release()
-        self._program.release()
