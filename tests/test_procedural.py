@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from donerf.config import TrainingSettings
 from donerf.data.dataset import load_dataset
 from donerf.data.info import level_orientation
 from donerf.data.procedural import (
@@ -21,6 +22,7 @@ from donerf.data.procedural import (
     write_procedural_dataset,
 )
 from donerf.geometry.camera import Camera, Intrinsics
+from donerf.training.arguments import parse_training_arguments
 
 GRAY = (0.5, 0.5, 0.5)
 EYE = np.array([0.0, 0.0, 1.0])
@@ -134,7 +136,20 @@ def test_demo_data_can_be_trained_on_at_once(tmp_path: Path, capsys: pytest.Capt
     assert 0.1 < views.distances.isinf().float().mean() < 0.9
     assert views.cell.depth_range[0] > 0
     assert all(views.cell.contains(camera.position) for camera in views.cameras)
-    assert f"--scene.folder {tmp_path / 'demo'}" in capsys.readouterr().out
+    assert f"train_oracle.py {tmp_path / 'demo/demo.toml'}" in capsys.readouterr().out
+
+
+def test_demo_data_brings_a_config_in_its_own_name(tmp_path: Path):
+    folder = tmp_path / 'a "demo" of Zoë'
+    demo_data_command(folder, (8, 6), (1, 1, 1))
+    asked = parse_training_arguments([str(folder / "demo.toml")], "oracle", "", "train")
+
+    assert asked.config.scene.folder == folder
+    assert asked.config.scene.name == "Demo"
+    assert asked.config.scene.license == "MIT"
+    assert "KayKit" not in asked.config.scene.credits
+    assert asked.output == Path("runs/demo/demo.donerf")
+    assert asked.config.oracle_training.steps < TrainingSettings().steps
 
 
 @pytest.mark.parametrize(("size", "views"), [((0, 5), (1, 0, 0)), ((5, 5), (0, 1, 1))])
