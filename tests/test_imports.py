@@ -14,7 +14,7 @@ SCRIPTS = ("train_oracle", "train_shader", "view")
 # A part may import the parts on the lines above its own, and itself; parts on one line do not know
 # each other. `__init__` is what `import donerf` offers: public names of the parts below it.
 LAYERS = (
-    ("config", "assets", "command", "files", "precision"),
+    ("config", "assets", "command", "files", "memory", "precision"),
     ("geometry",),
     ("model", "data"),
     ("scene_file",),

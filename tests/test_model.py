@@ -11,6 +11,7 @@ from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
 from donerf.model.compositing import DENSITY_UNITS, composite
 from donerf.model.encoding import encode
+from donerf.model.layers import linear_relu
 from donerf.model.oracle import DepthOracle, oracle_input
 from donerf.model.pipeline import Networks, render_rays
 from donerf.model.placement import (
@@ -243,3 +244,14 @@ def test_the_pipeline_names_what_it_finished_in_order_and_renders_in_range():
     assert rendered.composite.color.shape == (9, 3)
     assert ((rendered.composite.color >= 0) & (rendered.composite.color <= 1)).all()
     assert_close(rendered.composite.opacity, torch.ones(9))
+
+
+def test_the_fused_layer_is_the_plain_one():
+    layer = torch.nn.Linear(24, 40).to(torch.bfloat16)
+    x = torch.randn(33, 24).to(torch.bfloat16)
+
+    with torch.inference_mode():
+        fused = linear_relu(layer, x)
+
+    # Both round to 8 bits of mantissa, the fused one only once.
+    assert_close(fused.float(), torch.relu(layer.float()(x.float())), atol=0.02, rtol=0.02)

@@ -16,6 +16,7 @@ from donerf.geometry.camera import Camera
 from donerf.geometry.depth import s_from_t, t_from_s
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
+from donerf.memory import keep_freed_memory
 from donerf.model.pipeline import Networks, RenderedRays, Stage, render_rays
 from donerf.model.placement import place_samples, quantiles, true_bin_probs, uniform_probs
 from donerf.precision import DTYPES, Precision, choose_device, choose_precision
@@ -30,9 +31,9 @@ from donerf.renderer import (
 )
 from donerf.scene_file import Scene
 
-_CPU_TILE_SAMPLES = 16_384
-"""Samples shaded at once on a CPU: their activations stay in the cache."""
-_CPU_TILE_RAYS = 8_192
+_CPU_TILE_SAMPLES = 65_536
+"""Samples shaded at once on a CPU: few enough to answer a cancel soon, many enough for threads."""
+_CPU_TILE_RAYS = 16_384
 _GPU_TILE_SAMPLES = 1 << 20
 _GPU_TILE_RAYS = 1 << 18
 
@@ -42,6 +43,8 @@ class EagerRenderer:
 
     def __init__(self, scene: Scene, device: str = "auto", precision: str = "auto") -> None:
         self._device = choose_device(device)
+        if self._device.type == "cpu":
+            keep_freed_memory()
         oracle = scene.cells[0].networks.oracle
         self._precision: Precision = choose_precision(
             precision, self._device, oracle.settings.width

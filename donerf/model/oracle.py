@@ -12,6 +12,7 @@ from donerf.geometry.depth import t_from_s
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
 from donerf.model.encoding import encode, encoded_size
+from donerf.model.layers import linear_relu
 
 
 def bin_centers(bins: int, cell: ViewCell, device: torch.device) -> Tensor:
@@ -64,7 +65,8 @@ class DepthOracle(nn.Module):
         *hidden, last = self.layers
         x = oracle_input(unified, cell, self.settings).to(next(self.parameters()).dtype)
         for layer in hidden:
-            x = torch.relu_(layer(x))
+            assert isinstance(layer, nn.Linear)
+            x = linear_relu(layer, x)
         return last(x)
 
 

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from donerf.config import Config, TrainingSettings, load_config
 from donerf.files import append_line, write_tensors, write_text
+from donerf.memory import keep_freed_memory
 from donerf.model.oracle import DepthOracle
 from donerf.model.shading import ShadingNetwork
 from donerf.precision import choose_device, choose_precision
@@ -47,6 +48,7 @@ class Trainer:
         settings: TrainingSettings,
         device: torch.device,
     ) -> None:
+        keep_freed_memory()
         self.network, self.settings = network, settings
         self.parameters = dict(network.named_parameters())
         self.averaged = {name: p.detach().clone() for name, p in self.parameters.items()}
