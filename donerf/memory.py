@@ -6,9 +6,11 @@ import ctypes
 import sys
 from functools import cache
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _LARGEST_KEPT_BLOCK = 1 << 25
 """The most that glibc allows."""
+_GROWTH = 1 << 28
+"""Address space that is taken at once; a page costs memory only when it is first written."""
 
 
 @cache
@@ -25,3 +27,4 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BLOCK)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TOP_PAD, _GROWTH)
