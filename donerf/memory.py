@@ -18,8 +18,8 @@ def keep_freed_memory() -> None:
     """Let the C library keep freed memory for the next tile instead of returning it.
 
     Each tile allocates and frees the same few megabytes. By default glibc gives such blocks back
-    to the system at once, which then clears every page of the next tile anew: a third of a
-    frame's time. For the whole process; does nothing where the library is another one.
+    to the system at once, which then clears every page of the next tile anew; that takes a large
+    part of a frame's time. For the whole process; does nothing where the library is another one.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -18,8 +18,8 @@ def linear_relu(layer: nn.Linear, x: Tensor) -> Tensor:
 def _can_fuse(x: Tensor) -> bool:
     """Whether oneDNN's fused layer serves: bf16 on a CPU that has it, and no gradients.
 
-    The plain layer copies the bias into its output first and reads it again for the ReLU: a
-    third of a narrow layer's time.
+    The plain layer copies the bias into its output first and reads it again for the ReLU,
+    which takes a large part of a narrow layer's time.
     """
     is_bf16 = x.dtype is torch.bfloat16 and x.device.type == "cpu"
     return is_bf16 and torch.is_inference_mode_enabled() and _has_fused_bf16()

@@ -79,13 +79,21 @@ def true_bin_probs(s: Tensor, bins: int) -> Tensor:
     s:        (R,) normalized depth of the surface; 1 is the background
     returns:  (R, B), spread along the ray as the oracle's targets are
     """
-    place = (s * bins - 0.5).clamp(0, bins - 1)
-    lower = place.floor().clamp_max(bins - 2)
-    share = (place - lower)[:, None]
-    index = lower.long()[:, None]
+    lower, share = nearest_bins((s * bins)[:, None], bins)
     probs = torch.zeros(len(s), bins, device=s.device)
-    probs.scatter_(1, index, 1 - share).scatter_(1, index + 1, share)
+    probs.scatter_(1, lower, 1 - share).scatter_(1, lower + 1, share)
     return spread_along_ray(probs, DEPTH_FILTER)
+
+
+def nearest_bins(place: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """The two bins whose centers a depth lies between, and how it divides between them.
+
+    place:    normalized depth times the number of bins; bin b is centered at b + 0.5
+    returns:  the lower bin, and the share of the one above it, both in the shape of place
+    """
+    place = (place - 0.5).clamp(0, bins - 1)
+    lower = place.floor().clamp_max(bins - 2)
+    return lower.long(), place - lower
 
 
 def spread_along_ray(targets: Tensor, reach: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from donerf.config import TargetSettings
-from donerf.model.placement import spread_along_ray
+from donerf.model.placement import nearest_bins, spread_along_ray
 
 
 def screen_weights(size: int, device: torch.device | str = "cpu") -> Tensor:
@@ -33,12 +33,9 @@ def bin_targets(neighborhood: Tensor, bins: int, settings: TargetSettings) -> Te
     place = torch.where(neighborhood < 1, neighborhood * bins, bins - 0.5)
     targets = neighborhood.new_zeros(rays, bins)
     if settings.sub_bin:
-        place = (place - 0.5).clamp(0, bins - 1)
-        lower = place.floor().clamp_max(bins - 2)
-        share = place - lower
-        index = lower.long()
-        targets.scatter_reduce_(1, index, weights * (1 - share), "amax")
-        targets.scatter_reduce_(1, index + 1, weights * share, "amax")
+        lower, share = nearest_bins(place, bins)
+        targets.scatter_reduce_(1, lower, weights * (1 - share), "amax")
+        targets.scatter_reduce_(1, lower + 1, weights * share, "amax")
     else:
         index = place.long().clamp(0, bins - 1)
         targets.scatter_reduce_(1, index, weights, "amax")
