@@ -18,6 +18,7 @@ Width = Annotated[int, Field(ge=1, le=4096)]
 Frequencies = Annotated[int, Field(ge=0, le=20)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+CompositingRule = Literal["last-opaque", "published"]
 
 
 class Settings(BaseModel):
@@ -76,6 +77,13 @@ class ShadingSettings(Settings):
     """Neurons per hidden layer."""
     position_frequencies: Frequencies = 10
     direction_frequencies: Frequencies = 4
+
+
+class CompositingSettings(Settings):
+    """How the samples of a ray become one color."""
+
+    rule: CompositingRule = "last-opaque"
+    """'last-opaque': softplus density by log depth; 'published': ReLU density by scene units."""
 
 
 class TargetSettings(Settings):
@@ -137,6 +145,7 @@ class Config(Settings):
     cell: CellSettings = CellSettings()
     oracle: OracleSettings = OracleSettings()
     shading: ShadingSettings = ShadingSettings()
+    compositing: CompositingSettings = CompositingSettings()
     targets: TargetSettings = TargetSettings()
     oracle_training: TrainingSettings = TrainingSettings()
     shading_training: ShadingTrainingSettings = ShadingTrainingSettings()

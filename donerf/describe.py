@@ -53,6 +53,7 @@ def _describe_cell(scene_cell: SceneCell) -> list[tuple[str, str]]:
         ("view", f"yaw {yaw:g}°, pitch {pitch:g}°, field {math.degrees(cell.fov_x):.1f}°"),
         ("oracle", f"{kind.layers} x {kind.width}, {kind.bins} bins, {_size(networks.oracle)}"),
         ("shading", shading),
+        ("compositing", networks.compositing),
     ]
 
 

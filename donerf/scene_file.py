@@ -10,14 +10,14 @@ import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import safetensors
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from donerf.config import OracleSettings, ShadingSettings
+from donerf.config import CompositingRule, OracleSettings, ShadingSettings
 from donerf.files import write_tensors
 from donerf.geometry.view_cell import ViewCell
 from donerf.model.oracle import DepthOracle
@@ -103,10 +103,10 @@ class Scene:
 
 
 STEPS = {
-    "warp": "inverse-sqrt-distance",
-    "placement": "quantiles",
-    "compositing": "last-opaque",
-    "background": "last-bin",
+    "warp": ("inverse-sqrt-distance",),
+    "placement": ("quantiles",),
+    "compositing": get_args(CompositingRule),
+    "background": ("last-bin",),
 }
 
 
@@ -189,10 +189,10 @@ def _read_metadata(raw: str, path: Path) -> Metadata:
         raise ValueError(f"{path} must hold at least one view cell, it holds none")
     for cell in metadata.cells:
         for step, known in STEPS.items():
-            if (name := getattr(cell, step).name) != known:
+            if (name := getattr(cell, step).name) not in known:
                 raise ValueError(
-                    f"{path} asks for the {step} '{name}', this program knows '{known}'; update "
-                    "the program"
+                    f"{path} asks for the {step} '{name}', this program knows "
+                    f"{' and '.join(map(repr, known))}; update the program"
                 )
     return metadata
 
@@ -211,6 +211,7 @@ def _describe(scene_cell: SceneCell) -> CellDocument:
         fov_x=cell.fov_x,
         oracle=networks.oracle.settings,
         shading=networks.shading.settings if networks.shading is not None else None,
+        compositing=Step(name=networks.compositing),
     )
 
 
@@ -238,7 +239,8 @@ def _build(
     if document.shading is not None:
         shading = ShadingNetwork(document.shading)
         _fill(shading, tensors, f"cells.{i}.shading.", path)
-    return SceneCell(cell, Networks(oracle, shading))
+    rule = cast(CompositingRule, document.compositing.name)  # One of STEPS, as was checked.
+    return SceneCell(cell, Networks(oracle, shading, rule))
 
 
 def _fill(network: nn.Module, tensors: dict[str, Tensor], prefix: str, path: Path) -> None:

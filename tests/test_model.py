@@ -24,6 +24,7 @@ from donerf.model.placement import (
     uniform_probs,
 )
 from donerf.model.shading import ShadingNetwork
+from donerf.training.losses import shading_loss
 from donerf.training.targets import bin_targets, screen_weights
 
 CELL = ViewCell(
@@ -156,6 +157,28 @@ def test_three_samples_by_hand():
     assert_close(result.color, torch.tensor([[1 / 2, 3 / 8, 1 / 8]]))
     assert_close(result.opacity, torch.tensor([1.0]))
     assert_close(result.depth, torch.tensor([1 / 2 + 6 / 8 + 4 / 8]))
+
+
+def test_three_samples_by_hand_as_published():
+    t = torch.tensor([[1.0, 2.0, 4.0]])
+    density = torch.tensor([[math.log(2), math.log(4) / 2, 0.01]])  # alphas 1/2, 3/4, 1
+    rgb = torch.tensor([[[20.0, -20, -20], [-20, 20, -20], [-20, -20, 20]]])
+
+    result = composite(rgb, density, Samples(t, t / 20), "published")
+
+    assert_close(result.weights, torch.tensor([[1 / 2, 3 / 8, 1 / 8]]))
+    assert_close(result.color, torch.tensor([[1 / 2, 3 / 8, 1 / 8]]))
+
+
+def test_a_published_ray_whose_densities_are_negative_ends_nowhere():
+    t = torch.tensor([[1.0, 2.0]])
+
+    result = composite(
+        torch.zeros(1, 2, 3), torch.tensor([[-1.0, -2.0]]), Samples(t, t), "published"
+    )
+
+    assert result.opacity == 0
+    assert shading_loss(result, result.color) == 10
 
 
 def test_the_background_is_seen_through_transparent_samples():

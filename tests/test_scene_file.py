@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,21 @@ def test_a_scene_comes_back_as_it_was(tmp_path: Path, with_shading: bool):
     assert (after.shading is not None) == with_shading
     for a, b in zip(before.oracle.parameters(), after.oracle.parameters(), strict=True):
         assert_close(a, b, rtol=0, atol=0)
+
+
+def test_the_compositing_rule_is_kept_and_ours_where_a_file_names_none(file: Path):
+    cell = small_scene().cells[0]
+    networks = replace(cell.networks, compositing="published")
+    save_scene(Scene([replace(cell, networks=networks)]), file.with_name("published.donerf"))
+    with safe_open(file, framework="pt") as opened:
+        cells = json.loads((opened.metadata() or {})["donerf"])["cells"]
+    del cells[0]["compositing"]
+    rewrite(file, {"cells": cells})
+
+    published, older = load_scene(file.with_name("published.donerf")), load_scene(file)
+
+    assert published.cells[0].networks.compositing == "published"
+    assert older.cells[0].networks.compositing == "last-opaque"
 
 
 def test_a_file_cut_short_is_refused_at_any_length(file: Path):

@@ -10,13 +10,13 @@ from typing import get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from donerf.geometry.camera import Camera
 from donerf.geometry.depth import s_from_t, t_from_s
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
 from donerf.memory import keep_freed_memory
+from donerf.model.compositing import density_from_raw
 from donerf.model.pipeline import Networks, RenderedRays, Stage, render_rays
 from donerf.model.placement import place_samples, quantiles, true_bin_probs, uniform_probs
 from donerf.precision import DTYPES, Precision, choose_device, choose_precision
@@ -119,7 +119,7 @@ class EagerRenderer:
     @torch.inference_mode()
     def probe(self, camera: Camera, pixel: tuple[int, int], options: RenderOptions) -> RayProbe:
         """Look at the ray of one pixel (column, row)."""
-        cell, _ = self._cells[options.cell_index]
+        cell, networks = self._cells[options.cell_index]
         rays = camera.pixel_ray(*pixel).to(self._device)
         k = camera.intrinsics
         start = pixel[1] * k.width + pixel[0]
@@ -134,7 +134,7 @@ class EagerRenderer:
             bin_edges=t_from_s(edges, cell.unified_range, cell.log_scale) + exit_t,
             t=rendered.samples.t[0] + exit_t,
             rgb=rendered.rgb[0].float().sigmoid(),
-            density=softplus(rendered.density[0].float()),
+            density=density_from_raw(rendered.density[0].float(), networks.compositing),
             weights=rendered.composite.weights[0],
             color=rendered.composite.color[0],
             opacity=float(rendered.composite.opacity[0]),

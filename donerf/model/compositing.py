@@ -8,10 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from donerf.config import CompositingRule
 from donerf.model.placement import Samples
 
 DENSITY_UNITS = 128
-"""Densities are per 1/128 of the normalized depth axis, about one bin of the oracle."""
+"""By our rule densities are per 1/128 of the normalized depth axis, about one bin of the oracle."""
+
+_ENDLESS = 1e10
+"""The published length of the last interval, scene units."""
 
 
 @dataclass(frozen=True)
@@ -30,33 +34,53 @@ class Composite:
     weights: Tensor
 
 
-def alpha_from_density(density: Tensor, s: Tensor) -> Tensor:
-    """Opacity of each sample: 1 - exp(-softplus(density) * interval), the last one's is 1.
+def density_from_raw(raw: Tensor, rule: CompositingRule) -> Tensor:
+    """The network's output as a density, at least 0, in the unit of the rule; any shape."""
+    return torch.relu(raw) if rule == "published" else softplus(raw)
+
+
+def alpha_last_opaque(raw: Tensor, s: Tensor) -> Tensor:
+    """Opacity of each sample: 1 - exp(-softplus(raw) * interval), the last one's is 1.
 
     Intervals are measured in normalized depth, not in scene units: there a surface is as thick
     near the camera as far away, so the network need not learn densities a hundred times apart.
     A ray always ends somewhere, on a surface or in the sky, and its last sample is where the
     oracle expects the end at the latest: no light is lost, and at S = 1 the sample is the color.
-    (The published rule measures scene units and gives the last interval a length of 1e10, which
-    makes any density there opaque. It also takes a ReLU of the density, which has no gradient
-    where a sample is transparent: half of them then never learn to be a surface, and quality
-    falls as S grows.)
 
-    density:  (R, S) before the softplus;  s: (R, S) ascending;  returns (R, S)
+    raw:  (R, S) density before the softplus;  s: (R, S) ascending;  returns (R, S)
     """
     interval = torch.diff(s, dim=-1) * DENSITY_UNITS
-    alpha = -torch.expm1(-softplus(density[:, :-1]) * interval)
-    return torch.cat((alpha, torch.ones_like(density[:, :1])), dim=-1)
+    alpha = -torch.expm1(-density_from_raw(raw[:, :-1], "last-opaque") * interval)
+    return torch.cat((alpha, torch.ones_like(raw[:, :1])), dim=-1)
 
 
-def composite(rgb: Tensor, density: Tensor, samples: Samples) -> Composite:
+def alpha_published(raw: Tensor, t: Tensor) -> Tensor:
+    """Opacity of each sample as published: 1 - exp(-relu(raw) * interval), in scene units.
+
+    The last interval is 1e10, which makes any density there opaque. The ReLU has no gradient
+    where a sample is transparent: half of them then never learn to be a surface, and quality
+    falls as S grows. For files that were trained so.
+
+    raw:  (R, S) density before the ReLU;  t: (R, S) ascending;  returns (R, S)
+    """
+    interval = torch.cat((torch.diff(t, dim=-1), torch.full_like(t[:, :1], _ENDLESS)), dim=-1)
+    return -torch.expm1(-density_from_raw(raw, "published") * interval)
+
+
+def composite(
+    rgb: Tensor, density: Tensor, samples: Samples, rule: CompositingRule = "last-opaque"
+) -> Composite:
     """Blend the samples of each ray, in fp32.
 
     rgb:      (R, S, 3) before the sigmoid
-    density:  (R, S) before the softplus
+    density:  (R, S) as it leaves the network
+    rule:     the one that the shading network was trained with
     """
     rgb, density = rgb.float().sigmoid(), density.float()
-    alpha = alpha_from_density(density, samples.s)
+    if rule == "published":
+        alpha = alpha_published(density, samples.t)
+    else:
+        alpha = alpha_last_opaque(density, samples.s)
     if samples.is_used is not None:
         alpha = alpha * samples.is_used
     # The 1e-10 keeps the product's gradient finite behind an opaque sample, as published.

@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from donerf.config import CompositingRule
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
 from donerf.geometry.warp import warp
@@ -27,16 +28,20 @@ from donerf.model.shading import DistanceShading, ShadingNetwork
 
 @dataclass(frozen=True)
 class Networks:
-    """The two networks of a cell; a scene whose shading is not trained yet has only one."""
+    """The two networks of a cell; a scene whose shading is not trained yet has only one.
+
+    compositing:  the rule that gives the shading network's densities their meaning
+    """
 
     oracle: DepthOracle
     shading: ShadingNetwork | None = None
+    compositing: CompositingRule = "last-opaque"
 
     def copied_to(self, device: torch.device, dtype: torch.dtype) -> Networks:
         """Copies on a device, their weights in a precision; the originals stay as they are."""
         oracle = copy.deepcopy(self.oracle).to(device, dtype)
         shading = copy.deepcopy(self.shading).to(device, dtype) if self.shading else None
-        return Networks(oracle, shading)
+        return Networks(oracle, shading, self.compositing)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,6 @@ def render_rays(
     points = warp(unified.at(samples.t), cell)
     rgb, density = shading(points, unified.directions)  # encodes both
     finished("shading")
-    colors = composite(rgb, density, samples)
+    colors = composite(rgb, density, samples, networks.compositing)
     finished("composite")
     return RenderedRays(colors, bin_probs, samples, rgb, density)

@@ -48,9 +48,8 @@ class ShadingNetwork(nn.Module):
 
         points:      (R, S, 3) warped
         directions:  (R, 3) unit
-        returns:     rgb (R, S, 3) before the sigmoid; density (R, S) before the softplus;
-                     both in
-                     the precision of the weights
+        returns:     rgb (R, S, 3) before the sigmoid; density (R, S) before the softplus, or
+                     the ReLU of the published rule; both in the precision of the weights
         """
         dtype = next(self.parameters()).dtype
         point = encode(points.flatten(0, 1), self.settings.position_frequencies, dtype)

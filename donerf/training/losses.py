@@ -7,6 +7,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from donerf.model.compositing import Composite
 
+_OPACITY_WEIGHT = 10.0
+"""As published."""
+
 
 def oracle_loss(bin_logits: Tensor, targets: Tensor) -> Tensor:
     """Each bin is a yes-or-no question of its own: binary cross-entropy, mean; (R, B) both."""
@@ -14,9 +17,10 @@ def oracle_loss(bin_logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def shading_loss(composite: Composite, colors: Tensor) -> Tensor:
-    """Squared error of the sRGB colors, mean.
+    """Squared error of the sRGB colors, and of weights that do not sum to 1, mean.
 
-    The published loss also asks that the weights sum to 1; here they do by construction, the
-    last sample being opaque (see `alpha_from_density`).
+    By our rule they do so by construction, the last sample being opaque; by the published one a
+    ray may end nowhere and must learn not to.
     """
-    return mse_loss(composite.color, colors)
+    missing = 1 - composite.opacity.clamp_max(1)
+    return mse_loss(composite.color, colors) + _OPACITY_WEIGHT * missing.square().mean()

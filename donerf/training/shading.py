@@ -48,7 +48,8 @@ def train_shading(
     torch.manual_seed(settings.seed)
     shading = ShadingNetwork(config.shading).to(device)
     # The oracle is frozen, so its weights are cast once and not at every step.
-    networks = Networks(Networks(oracle).copied_to(device, DTYPES[precision]).oracle, shading)
+    frozen = Networks(oracle).copied_to(device, DTYPES[precision]).oracle
+    networks = Networks(frozen, shading, config.compositing.rule)
     trainer = Trainer(shading, settings, device)
     run = open_run(run_folder, config, trainer, resume, console)
     run.show(
@@ -63,7 +64,8 @@ def train_shading(
         metadata = oracle_scene.metadata
         provenance = metadata.provenance | {"shading": describe(run, precision)}
         metadata = metadata.model_copy(update={"provenance": provenance})
-        return Scene([SceneCell(cell, Networks(oracle, averaged))], metadata)
+        networks = Networks(oracle, averaged, config.compositing.rule)
+        return Scene([SceneCell(cell, networks)], metadata)
 
     try:
         for _ in run.steps():
