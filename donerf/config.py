@@ -129,9 +129,9 @@ class ShadingTrainingSettings(TrainingSettings):
         2,
         4,
         8,
-        16,
     )
-    """Samples per ray; each step draws one of them, so that one network serves them all."""
+    """Samples per ray; each step draws one of them, so that one network serves them all. More
+    than 8 are several combs of at most 8, which need no training of their own."""
     samples_per_step: Positive = 32_768
     """At most: a step with many samples a ray takes fewer rays, so that all cost about the same."""
     jitter: Share = 1.0

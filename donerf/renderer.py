@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from donerf.geometry.camera import Camera
+from donerf.precision import choose_device
 from donerf.scene_file import Scene
 
 Placement = Literal["oracle", "uniform", "true-depth"]
@@ -41,6 +42,10 @@ class RenderOptions:
     subpixel_offset:  (right, down) in pixels, for anti-aliasing over several frames
     cell_index:       which view cell of the scene
     true_distance:    (H, W) along the rays, inf for the background
+    adaptive:         rays may get fewer or more samples, by how sure the oracle is; a backend that
+                      cannot gives every ray as many
+    shared_oracle:    neighboring pixels may share an answer of the oracle where they see the same
+                      surface; a backend that cannot asks for each
     """
 
     samples: int = 4
@@ -49,6 +54,8 @@ class RenderOptions:
     subpixel_offset: tuple[float, float] = (0.0, 0.0)
     cell_index: int = 0
     true_distance: Tensor | None = None
+    adaptive: bool = False
+    shared_oracle: bool = True
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -167,7 +174,7 @@ class Renderer(Protocol):
         ...
 
 
-BACKENDS = ("auto", "eager")
+BACKENDS = ("auto", "cpu", "eager")
 
 
 def make_renderer(
@@ -177,10 +184,17 @@ def make_renderer(
 
     device:     'auto' takes a CUDA GPU when there is one; 'cpu', 'cuda'
     precision:  'auto' measures which is faster; 'fp32', 'bf16'
-    backend:    'auto' or 'eager' (plain PyTorch, the reference)
+    backend:    'auto'; 'cpu' (compiled loops and oneDNN); 'eager' (plain PyTorch, the reference)
     """
-    from donerf.backends.eager import EagerRenderer  # A backend stands on this module.
+    # A backend stands on this module.
+    from donerf.backends.cpu.packing import why_not_served
+    from donerf.backends.cpu.renderer import CpuRenderer
+    from donerf.backends.eager import EagerRenderer
 
     if backend not in BACKENDS:
         raise ValueError(f"a backend must be one of {', '.join(BACKENDS)}, got '{backend}'")
+    is_cpu = choose_device(device).type == "cpu"
+    reasons = [why_not_served(cell.networks) for cell in scene.cells]
+    if is_cpu and backend in ("auto", "cpu") and not any(reasons):
+        return CpuRenderer(scene, precision)
     return EagerRenderer(scene, device, precision)

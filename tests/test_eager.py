@@ -34,7 +34,7 @@ def camera(width: int = 37, height: int = 23) -> Camera:
 @pytest.mark.parametrize("samples", [1, 3, 16])
 @pytest.mark.parametrize("size", [(1, 1), (37, 23)])
 def test_every_output_has_the_pictures_size(scene: Scene, device, samples: int, size):
-    renderer = make_renderer(scene, str(device), "fp32")
+    renderer = make_renderer(scene, str(device), "fp32", "eager")
 
     options = RenderOptions(samples=samples, outputs=frozenset(Output))
     frame = renderer.render(camera(*size), options)
@@ -52,7 +52,7 @@ def test_every_output_has_the_pictures_size(scene: Scene, device, samples: int, 
 
 
 def test_tiles_do_not_show(scene: Scene, monkeypatch: pytest.MonkeyPatch):
-    renderer = make_renderer(scene, "cpu", "fp32")
+    renderer = make_renderer(scene, "cpu", "fp32", "eager")
     whole = renderer.render(camera(), RenderOptions())
     monkeypatch.setattr(eager, "_CPU_TILE_SAMPLES", 4 * 50)
 
@@ -68,7 +68,7 @@ def test_a_cancelled_frame_is_none_and_stops_between_tiles(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(eager, "_CPU_TILE_SAMPLES", 4 * 50)
-    renderer = make_renderer(scene, "cpu", "fp32")
+    renderer = make_renderer(scene, "cpu", "fp32", "eager")
     asked: list[bool] = []
 
     def after_three_tiles() -> bool:
@@ -91,7 +91,7 @@ def test_bf16_is_close_to_fp32(scene: Scene):
 
 
 def test_the_probe_agrees_with_the_frame(scene: Scene):
-    renderer = make_renderer(scene, "cpu", "fp32")
+    renderer = make_renderer(scene, "cpu", "fp32", "eager")
     options = RenderOptions(samples=8)
     frame = renderer.render(camera(), options)
 
@@ -106,7 +106,7 @@ def test_the_probe_agrees_with_the_frame(scene: Scene):
 
 
 def test_true_depth_places_samples_around_it(scene: Scene):
-    renderer = make_renderer(scene, "cpu", "fp32")
+    renderer = make_renderer(scene, "cpu", "fp32", "eager")
     distance = torch.full((23, 37), 5.0)
     distance[0, 0] = torch.inf
 
@@ -136,7 +136,7 @@ def test_a_depth_map_of_another_size_is_refused(scene: Scene):
     options = RenderOptions(placement="true-depth", true_distance=torch.ones(5, 5))
 
     with pytest.raises(ValueError, match="37x23"):
-        make_renderer(scene, "cpu", "fp32").render(camera(), options)
+        make_renderer(scene, "cpu", "fp32", "eager").render(camera(), options)
 
 
 def test_a_scene_without_shading_shows_the_depth_that_its_oracle_expects(scene: Scene):

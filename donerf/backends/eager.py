@@ -16,7 +16,7 @@ from donerf.geometry.depth import s_from_t, t_from_s
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
 from donerf.memory import keep_freed_memory
-from donerf.model.compositing import density_from_raw
+from donerf.model.compositing import combs_of, density_from_raw
 from donerf.model.pipeline import Networks, RenderedRays, Stage, render_rays
 from donerf.model.placement import place_samples, quantiles, true_bin_probs, uniform_probs
 from donerf.precision import DTYPES, Precision, choose_device, choose_precision
@@ -155,7 +155,12 @@ class EagerRenderer:
             rays,
             cell,
             networks,
-            quantiles(len(rays), options.samples, self._device),
+            quantiles(
+                len(rays),
+                options.samples,
+                self._device,
+                combs_of(options.samples, networks.compositing),
+            ),
             self._given_probs(rays, part, shape, options),
             clock.finished,
         )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from donerf.geometry.view_cell import ViewCell
 
-_SMALLEST_RADIUS = 1e-6
+SMALLEST_RADIUS = 1e-6
 """Keeps the warp and its gradient finite at the cell's center, as a share of the far distance."""
 
 
@@ -24,5 +24,5 @@ def warp(points: Tensor, cell: ViewCell) -> Tensor:
     far = cell.depth_range[1]
     q = points - points.new_tensor(cell.center)
     # q / (sqrt(D) sqrt(|q|)) is singular at q = 0: there it is 0, and so is its slope.
-    radius = q.norm(dim=-1, keepdim=True).clamp_min(_SMALLEST_RADIUS * far)
+    radius = q.norm(dim=-1, keepdim=True).clamp_min(SMALLEST_RADIUS * far)
     return q / (math.sqrt(far) * radius.sqrt())

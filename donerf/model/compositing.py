@@ -14,6 +14,9 @@ from donerf.model.placement import Samples
 DENSITY_UNITS = 128
 """By our rule densities are per 1/128 of the normalized depth axis, about one bin of the oracle."""
 
+LONGEST_COMB = 8
+"""Samples that end one ray by our rule; more are several combs."""
+
 _ENDLESS = 1e10
 """The published length of the last interval, scene units."""
 
@@ -67,6 +70,17 @@ def alpha_published(raw: Tensor, t: Tensor) -> Tensor:
     return -torch.expm1(-density_from_raw(raw, "published") * interval)
 
 
+def combs_of(samples: int, rule: CompositingRule) -> int:
+    """Into how many interleaved combs the samples of a ray are dealt.
+
+    By our rule a ray with more than LONGEST_COMB samples is the mean of several shorter ones,
+    shifted against each other: samples 1, 3, 5, ... and 2, 4, 6, ... of sixteen. A longer comb
+    draws a surface ever softer, and quality falls; the mean of two that see it a little earlier
+    and a little later smooths what both get wrong.
+    """
+    return 1 if rule == "published" else -(-samples // LONGEST_COMB)
+
+
 def composite(
     rgb: Tensor, density: Tensor, samples: Samples, rule: CompositingRule = "last-opaque"
 ) -> Composite:
@@ -77,19 +91,26 @@ def composite(
     rule:     the one that the shading network was trained with
     """
     rgb, density = rgb.float().sigmoid(), density.float()
-    if rule == "published":
-        alpha = alpha_published(density, samples.t)
-    else:
-        alpha = alpha_last_opaque(density, samples.s)
-    if samples.is_used is not None:
-        alpha = alpha * samples.is_used
-    # The 1e-10 keeps the product's gradient finite behind an opaque sample, as published.
-    passed = torch.cumprod(1 - alpha[:, :-1] + 1e-10, dim=-1)
-    transmittance = torch.cat((torch.ones_like(alpha[:, :1]), passed), dim=-1)
-    weights = transmittance * alpha
+    weights = torch.empty_like(density)
+    combs = combs_of(density.shape[1], rule)
+    for comb in (slice(first, None, combs) for first in range(combs)):
+        if rule == "published":
+            alpha = alpha_published(density[:, comb], samples.t[:, comb])
+        else:
+            alpha = alpha_last_opaque(density[:, comb], samples.s[:, comb])
+        if samples.is_used is not None:
+            alpha = alpha * samples.is_used[:, comb]
+        weights[:, comb] = weights_from_alpha(alpha) / combs
     return Composite(
         color=(weights[..., None] * rgb).sum(1),
         opacity=weights.sum(-1),
         depth=(weights * samples.t).sum(-1),
         weights=weights,
     )
+
+
+def weights_from_alpha(alpha: Tensor) -> Tensor:
+    """Each sample's share of the light: its opacity times what passed those before; (R, S)."""
+    # The 1e-10 keeps the product's gradient finite behind an opaque sample, as published.
+    passed = torch.cumprod(1 - alpha[:, :-1] + 1e-10, dim=-1)
+    return alpha * torch.cat((torch.ones_like(alpha[:, :1]), passed), dim=-1)

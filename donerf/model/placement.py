@@ -30,20 +30,24 @@ class Samples:
     importance: Tensor | None = None
 
 
-def quantiles(rays: int, samples: int, device: torch.device) -> Tensor:
-    """The published quantiles k / (S + 1), k = 1..S, the same for every ray; (R, S)."""
+def quantiles(rays: int, samples: int, device: torch.device, combs: int = 1) -> Tensor:
+    """The published quantiles k / (S + 1), k = 1..S, the same for every ray; (R, S).
+
+    combs:  interleaved sets of S / combs samples, each shifted against the next; together they
+            span what one of them does, not more
+    """
     k = torch.arange(1, samples + 1, device=device, dtype=torch.float32)
-    return (k / (samples + 1)).expand(rays, -1)
+    return ((k + (combs - 1) / 2) / (samples + combs)).expand(rays, -1)
 
 
 def jittered_quantiles(
-    rays: int, samples: int, jitter: float, generator: torch.Generator
+    rays: int, samples: int, jitter: float, generator: torch.Generator, combs: int = 1
 ) -> Tensor:
     """Quantiles for training: each moves within its stratum, so that the shading network knows
     the places between the fixed ones too. Ascending; (R, S)."""
     device = generator.device
     noise = torch.rand(rays, samples, device=device, generator=generator) - 0.5
-    return quantiles(rays, samples, device) + noise * (jitter / (samples + 1))
+    return quantiles(rays, samples, device, combs) + noise * (jitter / (samples + combs))
 
 
 def place_samples(bin_probs: Tensor, u: Tensor, cell: ViewCell) -> Samples:

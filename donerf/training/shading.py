@@ -9,6 +9,7 @@ from rich.console import Console
 
 from donerf.config import Config
 from donerf.data.dataset import load_dataset
+from donerf.model.compositing import combs_of
 from donerf.model.pipeline import Networks, render_rays
 from donerf.model.placement import jittered_quantiles
 from donerf.model.shading import ShadingNetwork
@@ -19,6 +20,9 @@ from donerf.training.losses import shading_loss
 from donerf.training.oracle import describe
 from donerf.training.run import Stopped, Trainer, checkpoints, newest_checkpoint, open_run, resolve
 from donerf.training.validation import shading_quality
+
+_VALIDATED = (1, 2, 4, 8, 16)
+"""Samples per ray, whichever of them the network is trained with."""
 
 
 def train_shading(
@@ -74,7 +78,8 @@ def train_shading(
             batch = bank.draw(
                 rays, trainer.generator, settings.moved_share, settings.moved_distance
             )
-            u = jittered_quantiles(rays, samples, settings.jitter, trainer.generator)
+            combs = combs_of(samples, networks.compositing)
+            u = jittered_quantiles(rays, samples, settings.jitter, trainer.generator, combs)
             with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
                 rendered = render_rays(batch.rays, cell, networks, u)
             loss = shading_loss(rendered.composite, batch.colors)
@@ -83,7 +88,7 @@ def train_shading(
             if run.is_due():
                 current = scene()
                 run.save(current)
-                quality = shading_quality(current.cells[0], validation, settings.samples, device)
+                quality = shading_quality(current.cells[0], validation, _VALIDATED, device)
                 run.log({"validation_psnr": quality})
                 table = ", ".join(f"S={s} {psnr:.2f} dB" for s, psnr in quality.items())
                 run.show(f"step {trainer.step}: validation {table}")

@@ -8,6 +8,7 @@ import torch
 
 from donerf.config import TargetSettings
 from donerf.geometry.depth import s_from_t
+from donerf.model.compositing import combs_of
 from donerf.model.pipeline import expect_depth, render_rays
 from donerf.model.placement import place_samples, quantiles
 from donerf.scene_file import SceneCell
@@ -64,7 +65,8 @@ def shading_quality(
         batch = bank.batch_of(tile)
         bin_probs = expect_depth(cell.unify(batch.rays), cell, networks.oracle)
         for samples in errors:
-            u = quantiles(len(tile), samples, device)
+            combs = combs_of(samples, networks.compositing)
+            u = quantiles(len(tile), samples, device, combs)
             rendered = render_rays(batch.rays, cell, networks, u, bin_probs)
             error = (rendered.composite.color - batch.colors).square().mean(-1)
             errors[samples] += float(error.sum())

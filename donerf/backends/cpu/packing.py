@@ -1,0 +1,121 @@
+"""The networks of a cell, laid out for the compiled loops and the products between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from donerf.backends.cpu.encoding import EncodedColumns
+from donerf.backends.cpu.placement import CHUNK, depth_numbers
+from donerf.backends.folding import Affine, fold_oracle_input, split_direction
+from donerf.config import CompositingRule
+from donerf.geometry.view_cell import ViewCell
+from donerf.model.compositing import DENSITY_UNITS
+from donerf.model.oracle import DepthOracle
+from donerf.model.pipeline import Networks
+
+
+@dataclass(frozen=True)
+class PackedCell:
+    """A cell's networks; layers are in the precision of the products, the rest is fp32.
+
+    ray_columns:    columns of the oracle's encoded input; None where it sees the ray itself
+    oracle:         linear layers with ReLU between; the first stays fp32 where it is folded
+    trunk:          linear layers with ReLU, the encoded point first
+    per_sample:     (4, width), the shading network's last layer without the direction
+    by_direction:   weight (4, columns), bias (4, 1): what the direction adds to it
+    """
+
+    cell: ViewCell
+    bins: int
+    ray_columns: EncodedColumns | None
+    oracle: tuple[nn.Linear, ...]
+    point_columns: EncodedColumns
+    trunk: tuple[nn.Linear, ...]
+    per_sample: Tensor
+    direction_columns: EncodedColumns
+    by_direction: Affine
+    depth: np.ndarray
+    compositing: CompositingRule
+
+    @property
+    def is_last_opaque(self) -> bool:
+        """Whether the compositing rule is ours."""
+        return self.compositing == "last-opaque"
+
+    @property
+    def density_units(self) -> np.float32:
+        """Densities are per 1 / density_units of the axis that the compositing rule measures."""
+        return np.float32(DENSITY_UNITS if self.is_last_opaque else 1)
+
+
+def why_not_served(networks: Networks) -> str | None:
+    """What keeps these networks from the compiled path, or None."""
+    if networks.shading is None:
+        return "the shading network is not trained yet"
+    if networks.shading.settings.shape != "reference":
+        return f"the shading shape '{networks.shading.settings.shape}' has no compiled path"
+    bins = networks.oracle.settings.bins
+    return f"{bins} bins are not a multiple of {CHUNK}" if bins % CHUNK else None
+
+
+@torch.no_grad()
+def packed(cell: ViewCell, networks: Networks, dtype: torch.dtype) -> PackedCell:
+    """Lay networks out; they must be served (`why_not_served`) and stay as they are."""
+    shading = networks.shading
+    assert shading is not None
+    settings = shading.settings
+    ray_columns, oracle = _packed_oracle(networks.oracle, cell, dtype)
+    point_columns = EncodedColumns.of(settings.position_frequencies)
+    first, *others = _linears(shading.trunk)
+    split = split_direction(shading.output, settings.width)
+    columns = EncodedColumns.of(settings.direction_frequencies)
+    by_direction = Affine(
+        columns.weights(split.per_ray.weight).float(), split.per_ray.bias.float()[:, None]
+    )
+    return PackedCell(
+        cell=cell,
+        bins=networks.oracle.settings.bins,
+        ray_columns=ray_columns,
+        oracle=oracle,
+        point_columns=point_columns,
+        trunk=(
+            _layer(point_columns.weights(first.weight), first.bias, dtype),
+            *(_layer(layer.weight, layer.bias, dtype) for layer in others),
+        ),
+        per_sample=split.per_sample.to(dtype),
+        direction_columns=columns,
+        by_direction=by_direction,
+        depth=depth_numbers(cell),
+        compositing=networks.compositing,
+    )
+
+
+def _packed_oracle(
+    oracle: DepthOracle, cell: ViewCell, dtype: torch.dtype
+) -> tuple[EncodedColumns | None, tuple[nn.Linear, ...]]:
+    """The columns of an encoded input, and the layers."""
+    first, *others = _linears(oracle.layers)
+    rest = [_layer(layer.weight, layer.bias, dtype) for layer in others]
+    if oracle.settings.input == "points":
+        folded = fold_oracle_input(oracle, cell)
+        return None, (_layer(folded.weight, folded.bias, torch.float32), *rest)
+    columns = EncodedColumns.of(
+        oracle.settings.direction_frequencies, oracle.settings.origin_frequencies
+    )
+    return columns, (_layer(columns.weights(first.weight), first.bias, dtype), *rest)
+
+
+def _linears(layers: nn.ModuleList) -> list[nn.Linear]:
+    return [layer for layer in layers if isinstance(layer, nn.Linear)]
+
+
+def _layer(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> nn.Linear:
+    """A linear layer of these numbers, copied."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    layer.weight = nn.Parameter(weight.detach().to("cpu", dtype, copy=True).contiguous())
+    layer.bias = nn.Parameter(bias.detach().to("cpu", dtype, copy=True))
+    return layer

@@ -1,0 +1,249 @@
+"""The renderer of the fast CPU path: tiles of pixels, shared out among threads."""
+
+from __future__ import annotations
+
+import math
+import platform
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import get_args
+
+import numpy as np
+import torch
+
+from donerf.backends.cpu.compositing import write_pixels
+from donerf.backends.cpu.packing import PackedCell, packed
+from donerf.backends.cpu.rays import camera_numbers
+from donerf.backends.cpu.sampling import SampleCounts
+from donerf.backends.cpu.tile import RenderedTile, Scratch, Tile, TileTask, render_tile
+from donerf.backends.eager import EagerRenderer
+from donerf.geometry.camera import Camera
+from donerf.memory import keep_freed_memory
+from donerf.model.pipeline import Stage
+from donerf.precision import DTYPES, Precision, choose_precision
+from donerf.renderer import (
+    PLACEMENTS,
+    Frame,
+    Output,
+    RayProbe,
+    RendererInfo,
+    RenderOptions,
+    StageTimes,
+)
+from donerf.scene_file import Scene
+
+_TILES_PER_THREAD = 8
+_SMALLEST_TILE, _LARGEST_TILE = 32, 96
+"""Pixels a side: large enough that a tile's edges and calls cost little, small enough that a cancel
+is answered soon."""
+_SERVED = frozenset({Output.COLOR, Output.DEPTH, Output.SAMPLE_COUNT})
+"""Outputs of the compiled path; a frame with others is rendered by the eager renderer."""
+
+
+class CpuRenderer:
+    """Renders on all cores, a tile a thread. What is rarely asked for goes the eager way."""
+
+    def __init__(self, scene: Scene, precision: str = "auto") -> None:
+        keep_freed_memory()
+        width = scene.cells[0].networks.oracle.settings.width
+        self._precision: Precision = choose_precision(precision, torch.device("cpu"), width)
+        self._threads = torch.get_num_threads()
+        self._pool = _one_thread_each(self._threads)
+        self._scratch = threading.local()
+        self._eager: EagerRenderer | None = None
+        self.load(scene)
+
+    @property
+    def info(self) -> RendererInfo:
+        """What this renderer is and can do."""
+        return RendererInfo(
+            backend="cpu",
+            device="cpu",
+            device_name=platform.machine(),
+            precision=self._precision,
+            outputs=frozenset(Output),
+            sample_counts=None,
+            placements=PLACEMENTS,
+        )
+
+    def load(self, scene: Scene) -> None:
+        """Show another scene, or newer weights of the same one."""
+        dtype = DTYPES[self._precision]
+        self._cells = [packed(c.cell, c.networks, dtype) for c in scene.cells]
+        self._scene = scene
+        if self._eager is not None:
+            self._eager.load(scene)
+
+    def close(self) -> None:
+        """Free the networks and end the threads."""
+        self._cells = []
+        self._pool.shutdown()
+        if self._eager is not None:
+            self._eager.close()
+
+    def probe(self, camera: Camera, pixel: tuple[int, int], options: RenderOptions) -> RayProbe:
+        """Look at the ray of one pixel (column, row)."""
+        return self._eager_renderer().probe(camera, pixel, options)
+
+    def render(
+        self,
+        camera: Camera,
+        options: RenderOptions,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Frame | None:
+        """Render one frame, tile by tile; None when `cancelled` said so between two tiles."""
+        if options.placement != "oracle" or not options.outputs <= _SERVED:
+            return self._eager_renderer().render(camera, options, cancelled)
+        began = time.perf_counter()
+        cell = self._cells[options.cell_index]
+        work = _FrameWork(camera, options, cell, cancelled, self._threads)
+        clocks = list(self._pool.map(self._render_tiles, [work] * self._threads))
+        if work.is_stopped:
+            return None
+        return work.frame(_stage_times(clocks, time.perf_counter() - began))
+
+    @torch.inference_mode()
+    def _render_tiles(self, work: _FrameWork) -> _StageClock:
+        """Render tiles until none is left; runs in each thread."""
+        if not hasattr(self._scratch, "mine"):
+            self._scratch.mine = Scratch()
+        clock = _StageClock()
+        for tile in work.tiles():
+            clock.start()
+            rendered = render_tile(work.task, tile, self._scratch.mine, clock.finished)
+            work.keep(tile, rendered)
+            clock.finished("composite")
+        return clock
+
+    def _eager_renderer(self) -> EagerRenderer:
+        if self._eager is None:
+            self._eager = EagerRenderer(self._scene, "cpu", self._precision)
+        return self._eager
+
+
+class _FrameWork:
+    """A frame while threads render it."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        options: RenderOptions,
+        cell: PackedCell,
+        cancelled: Callable[[], bool] | None,
+        threads: int,
+    ) -> None:
+        size = (camera.intrinsics.height, camera.intrinsics.width)
+        self.task = TileTask(
+            cell,
+            camera_numbers(camera, cell.cell, options.subpixel_offset),
+            SampleCounts.adaptive(options.samples, cell.compositing, cell.bins)
+            if options.adaptive
+            else SampleCounts.exactly(options.samples, cell.compositing),
+            options.shared_oracle,
+        )
+        self.is_stopped = False
+        self._outputs = options.outputs
+        self._image = torch.empty(*size, 4, dtype=torch.uint8)
+        # Color, distance and count, for frames that are more than an image.
+        self._planes = torch.empty(5, *size) if options.outputs else None
+        self._shaded = 0
+        self._waiting = iter(tiles_of(*size, threads))
+        self._cancelled = cancelled
+        self._lock = threading.Lock()
+
+    def tiles(self) -> Iterator[Tile]:
+        """Tiles for one thread, until none is left or the frame is stopped."""
+        while True:
+            with self._lock:
+                if self._cancelled is not None and self._cancelled():
+                    self.is_stopped = True
+                tile = None if self.is_stopped else next(self._waiting, None)
+            if tile is None:
+                return
+            yield tile
+
+    def keep(self, tile: Tile, rendered: RenderedTile) -> None:
+        """Put a tile into the frame; no two threads have the same one."""
+        left, top, width, height = tile
+        write_pixels(rendered.pixels, tile, self._image.numpy())
+        if self._planes is not None:
+            planes = np.concatenate((rendered.pixels[:4], rendered.count[None]), dtype=np.float32)
+            self._planes[:, top : top + height, left : left + width] = torch.from_numpy(
+                planes.reshape(5, height, width)
+            )
+        with self._lock:
+            self._shaded += int(rendered.count.sum())
+
+    def frame(self, times: StageTimes) -> Frame:
+        """The finished frame."""
+        height, width = self._image.shape[:2]
+        color = depth = count = None
+        if self._planes is not None:
+            color, depth = self._planes[:3].permute(1, 2, 0).half(), self._planes[3]
+            count = self._planes[4].to(torch.int16)
+        return Frame(
+            image=self._image,
+            times=times,
+            mean_samples=self._shaded / (height * width),
+            color=color if Output.COLOR in self._outputs else None,
+            depth=depth if Output.DEPTH in self._outputs else None,
+            sample_count=count if Output.SAMPLE_COUNT in self._outputs else None,
+        )
+
+
+def tiles_of(height: int, width: int, threads: int) -> list[Tile]:
+    """A picture in tiles, several a thread, so that no thread waits long for the last one."""
+    shares = threads * _TILES_PER_THREAD
+    side = math.sqrt(height * width / shares)
+    side = min(max(2 * math.ceil(side / 2), _SMALLEST_TILE), _LARGEST_TILE)
+    return [
+        (left, top, min(side, width - left), min(side, height - top))
+        for top in range(0, height, side)
+        for left in range(0, width, side)
+    ]
+
+
+class _StageClock:
+    """Adds up what each stage takes over the tiles of one thread, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[Stage, float] = dict.fromkeys(get_args(Stage), 0.0)
+        self._last = 0.0
+
+    def start(self) -> None:
+        """The first stage of a tile begins now."""
+        self._last = time.perf_counter()
+
+    def finished(self, stage: Stage) -> None:
+        """A stage is done, the next one begins."""
+        now = time.perf_counter()
+        self.seconds[stage] += now - self._last
+        self._last = now
+
+
+def _stage_times(clocks: list[_StageClock], total: float) -> StageTimes:
+    """Stages as the threads' mean, so that they add up to about the whole frame's time."""
+    mean = {
+        stage: 1000 * statistics.mean(clock.seconds[stage] for clock in clocks)
+        for stage in get_args(Stage)
+    }
+    return StageTimes(
+        oracle_ms=mean["oracle"],
+        placement_ms=mean["placement"],
+        shading_ms=mean["shading"],
+        composite_ms=mean["composite"],
+        total_ms=1000 * total,
+    )
+
+
+def _one_thread_each(threads: int) -> ThreadPoolExecutor:
+    """Threads whose own products run on one core each: together they use all of them."""
+    pool = ThreadPoolExecutor(threads, "tile", torch.set_num_threads, (1,))
+    # Each waits for all the others, so that every thread exists when the setting is restored:
+    # torch keeps the number of a thread that exists, and gives later ones what was set last.
+    list(pool.map(lambda barrier: barrier.wait(), [threading.Barrier(threads)] * threads))
+    torch.set_num_threads(threads)
+    return pool

@@ -1,0 +1,140 @@
+"""How many samples each ray of a tile gets, where, and in which order they are shaded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from donerf.backends.cpu.placement import place_samples
+from donerf.config import CompositingRule
+from donerf.model.compositing import LONGEST_COMB, combs_of
+
+_SHARES = (0.5, 0.75, 1.0, 2.0)
+"""Of the samples asked for, what a ray gets the wider its distribution spreads (adaptive)."""
+_SPREADS = (2.4, 2.8, 4.0)
+"""Spreads in bins from which on a ray gets the next share. Chosen on validation views."""
+_SAME_SURFACE = 2.0
+"""Bins by which the depths of neighboring blocks may differ and still be shared."""
+
+
+@dataclass(frozen=True)
+class SampleCounts:
+    """Rule of how many samples a ray gets.
+
+    combs:    that they are dealt into
+    counts:   (K + 1,) of a ray, ascending
+    spreads:  (K,) float32 widths of the depth distribution from which on the next count holds
+    """
+
+    combs: int
+    counts: np.ndarray
+    spreads: np.ndarray
+
+    @property
+    def longest(self) -> int:
+        """Samples of the longest comb."""
+        return -(-int(self.counts[-1]) // self.combs)
+
+    @classmethod
+    def exactly(cls, samples: int, rule: CompositingRule) -> SampleCounts:
+        """The same for every ray."""
+        return cls(combs_of(samples, rule), np.array([samples]), np.empty(0, np.float32))
+
+    @classmethod
+    def adaptive(cls, samples: int, rule: CompositingRule, bins: int) -> SampleCounts:
+        """Fewer where the oracle is sure, more where it is not."""
+        combs = combs_of(samples, rule)
+        most = max(combs * LONGEST_COMB, samples)
+        counts = [min(math.ceil(share * samples), most) for share in _SHARES]
+        return cls(combs, np.array(counts), np.array(_SPREADS, np.float32) / np.float32(bins))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where the samples of rays go.
+
+    s:       (longest, combs, R) normalized depths, ascending along each comb
+    extent:  (2, R) depths at the quantiles `placement.EXTENT`
+    count:   (combs, R) samples of each comb; what lies behind them in `s` is not set
+    """
+
+    s: np.ndarray
+    extent: np.ndarray
+    count: np.ndarray
+
+    def taken(self, index: np.ndarray) -> Placed:
+        """The rays at `index`, in its order."""
+        return Placed(self.s[..., index], self.extent[:, index], self.count[:, index])
+
+    def put(self, index: np.ndarray, other: Placed) -> None:
+        """Overwrite the rays at `index` with those of another, in its order."""
+        self.s[..., index] = other.s
+        self.extent[:, index] = other.extent
+        self.count[:, index] = other.count
+
+
+def place(logits: np.ndarray, rule: SampleCounts) -> Placed:
+    """Samples at the quantiles of each ray's distribution; logits (R, B)."""
+    rays = len(logits)
+    placed = Placed(
+        np.empty((rule.longest, rule.combs, rays), np.float32),
+        np.empty((2, rays), np.float32),
+        np.empty((rule.combs, rays), np.int64),
+    )
+    place_samples(logits, rule.spreads, rule.counts, placed.s, placed.extent, placed.count)
+    return placed
+
+
+def is_edge(extent: np.ndarray) -> np.ndarray:
+    """Which blocks see another surface than a neighbor does, so that their pixels may not share.
+
+    extent:   (2, rows, columns) in bins, with a ring of neighbors around the blocks in question
+    returns:  (rows - 2, columns - 2) bool
+    """
+    beside = extent[:, :, :-2], extent[:, :, 1:-1], extent[:, :, 2:]
+    low, high = np.minimum.reduce(beside), np.maximum.reduce(beside)
+    low = np.minimum.reduce((low[:, :-2], low[:, 1:-1], low[:, 2:]))
+    high = np.maximum.reduce((high[:, :-2], high[:, 1:-1], high[:, 2:]))
+    return (high - low).max(0) > _SAME_SURFACE
+
+
+@dataclass(frozen=True)
+class Slabs:
+    """Samples in the order in which they are shaded: all combs' first ones, all second ones, ...
+
+    order:   (C,) combs, those with the most samples first, so that slab k belongs to the first
+             starts[k + 1] - starts[k] of them; None when all have equally many
+    starts:  (longest + 1,) where each slab starts
+    s:       (N,) normalized depth
+    """
+
+    order: np.ndarray | None
+    starts: np.ndarray
+    s: np.ndarray
+
+    @classmethod
+    def of(cls, placed: Placed) -> Slabs:
+        """Placed samples, sorted; comb c of ray r is number c * R + r."""
+        s, count = placed.s.reshape(len(placed.s), -1), placed.count.reshape(-1)
+        longest, combs = s.shape
+        if count.min() == longest:
+            return cls(None, np.arange(longest + 1) * combs, s.reshape(-1))
+        order = np.argsort(-count, kind="stable")
+        sizes = [int(np.count_nonzero(count > k)) for k in range(count.max())]
+        in_slabs = np.concatenate([s[k, order[:size]] for k, size in enumerate(sizes)])
+        return cls(order, np.cumsum([0, *sizes]), in_slabs)
+
+    def rays_of_combs(self, rays: np.ndarray) -> np.ndarray:
+        """The ray of each comb, in this order; rays (7, R)."""
+        if self.order is not None:
+            return rays[:, self.order % rays.shape[1]]
+        combs = (self.starts[1] - self.starts[0]) // rays.shape[1]
+        return rays if combs == 1 else np.tile(rays, combs)
+
+    def mean_of_combs(self, pixels: np.ndarray, rays: int) -> np.ndarray:
+        """What rays see that are the mean of their combs; (5, C) in this order to (5, R)."""
+        if self.order is not None:
+            pixels[:, self.order] = pixels.copy()
+        return pixels if pixels.shape[1] == rays else pixels.reshape(5, -1, rays).mean(1)

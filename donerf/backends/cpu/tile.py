@@ -1,0 +1,208 @@
+"""The data flow over one tile of pixels, each step by its name, as `model.pipeline` has it.
+
+Elementwise steps are compiled loops, products are oneDNN's. One thread renders a whole tile, small
+enough that its numbers stay in the core's own cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from donerf.backends.cpu.compositing import composite
+from donerf.backends.cpu.packing import PackedCell
+from donerf.backends.cpu.placement import warped_points
+from donerf.backends.cpu.rays import unified_rays
+from donerf.backends.cpu.sampling import Placed, SampleCounts, Slabs, is_edge, place
+from donerf.model.layers import linear_relu
+from donerf.model.pipeline import Stage
+
+Tile = tuple[int, int, int, int]
+"""Left, top, width and height in pixels; left and top are even."""
+
+_ROWS = 4096
+"""Rows that go through a network at once: the largest layers' numbers stay in a core's cache."""
+_ROWS_STEP = 256
+
+
+class Scratch:
+    """Memory that a thread uses again for each tile."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def tensor(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """A tensor for one purpose; what it holds is what was left in it."""
+        size = math.prod(shape)
+        kept = self._kept.get((name, dtype))
+        if kept is None or kept.numel() < size:
+            kept = self._kept[name, dtype] = torch.empty(size, dtype=dtype)
+        return kept[:size].view(shape)
+
+    def floats(self, name: str, *shape: int) -> np.ndarray:
+        """The same as a float32 array."""
+        return self.tensor(name, shape, torch.float32).numpy()
+
+
+@dataclass(frozen=True)
+class TileTask:
+    """What all tiles of a frame have in common.
+
+    camera:             from `camera_numbers`
+    counts:             how many samples a ray gets
+    is_oracle_shared:   2x2 pixels ask the oracle once where they see the same surface
+    """
+
+    cell: PackedCell
+    camera: np.ndarray
+    counts: SampleCounts
+    is_oracle_shared: bool
+
+
+@dataclass(frozen=True)
+class RenderedTile:
+    """Pixels of a tile, row by row.
+
+    pixels:  (5, R) color, sRGB in [0, 1]; distance from the camera; opacity
+    count:   (R,) samples that were shaded
+    """
+
+    pixels: np.ndarray
+    count: np.ndarray
+
+
+def render_tile(
+    task: TileTask, tile: Tile, scratch: Scratch, finished: Callable[[Stage], None]
+) -> RenderedTile:
+    """Color the pixels of a tile; `finished` is called with each stage's name when it is done."""
+    cell = task.cell
+    rays = scratch.floats("rays", 7, tile[2] * tile[3])
+    unified_rays(tile, 1, task.camera, rays)
+    if task.is_oracle_shared:
+        placed = place_by_blocks(task, tile, rays, scratch, finished)
+    else:
+        placed = place_by_oracle(task, rays, scratch, finished)
+    samples = Slabs.of(placed)
+    comb_rays = samples.rays_of_combs(rays)
+    finished("placement")
+    t = scratch.floats("t", samples.s.size)
+    raw, by_direction = shade(cell, comb_rays, samples, t, scratch)
+    finished("shading")
+    pixels = np.empty((5, comb_rays.shape[1]), np.float32)
+    along = samples.s if cell.is_last_opaque else t
+    composite(
+        raw, by_direction, along, cell.density_units, t, samples.starts, cell.is_last_opaque, pixels
+    )
+    pixels[3] += comb_rays[6]
+    pixels = samples.mean_of_combs(pixels, rays.shape[1])
+    finished("composite")
+    return RenderedTile(pixels, placed.count.sum(0))
+
+
+def place_by_oracle(
+    task: TileTask, rays: np.ndarray, scratch: Scratch, finished: Callable[[Stage], None]
+) -> Placed:
+    """Samples where the oracle expects each ray's surface; rays (7, R)."""
+    logits = expect_depth(task.cell, rays, scratch)
+    finished("oracle")
+    placed = place(logits, task.counts)
+    finished("placement")
+    return placed
+
+
+def place_by_blocks(
+    task: TileTask,
+    tile: Tile,
+    rays: np.ndarray,
+    scratch: Scratch,
+    finished: Callable[[Stage], None],
+) -> Placed:
+    """The same, but 2x2 pixels share one question where all blocks around see one surface."""
+    left, top, width, height = tile
+    # A ring of blocks more on each side, so that no edge hides between two tiles.
+    columns, rows = -(-width // 2) + 2, -(-height // 2) + 2
+    block_rays = scratch.floats("block rays", 7, columns * rows)
+    unified_rays((left - 2, top - 2, columns, rows), 2, task.camera, block_rays)
+    blocks = place_by_oracle(task, block_rays, scratch, finished)
+    row, column = np.arange(height)[:, None] // 2, np.arange(width) // 2
+    placed = blocks.taken(((row + 1) * columns + column + 1).reshape(-1))
+    edge = is_edge(blocks.extent.reshape(2, rows, columns) * np.float32(task.cell.bins))
+    alone = np.flatnonzero(edge[row, column])
+    finished("placement")
+    if alone.size:
+        placed.put(alone, place_by_oracle(task, rays[:, alone], scratch, finished))
+    return placed
+
+
+def expect_depth(cell: PackedCell, rays: np.ndarray, scratch: Scratch) -> np.ndarray:
+    """The oracle's logits, (R, B), as `memory_of` shows them."""
+    first, *hidden, last = cell.oracle
+    count = rays.shape[1]
+    logits = scratch.tensor("logits", (count, cell.bins), last.weight.dtype)
+    for part in parts_of(count):
+        if cell.ray_columns is None:
+            x = torch.from_numpy(rays[:6, part]).T.contiguous()  # Folded: the ray itself.
+        else:
+            x = scratch.tensor(
+                "encoded", (_padded(part), len(cell.ray_columns)), first.weight.dtype
+            )
+            cell.ray_columns.encode(rays, part.start, memory_of(x))
+        x = linear_relu(first, x).to(last.weight.dtype)
+        for layer in hidden:
+            x = linear_relu(layer, x)
+        logits[part] = last(x)[: part.stop - part.start]
+    return memory_of(logits)
+
+
+def shade(
+    cell: PackedCell, rays: np.ndarray, samples: Slabs, t: np.ndarray, scratch: Scratch
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the shading network says, before sigmoid and softplus.
+
+    rays:     (7, C), those of the combs
+    t:        (N,) out, distances along the unified rays
+    returns:  (4, N) by sample, and (4, C) which the ray's direction adds
+    """
+    points = scratch.floats("points", 3, t.size)
+    warped_points(samples.s, samples.starts, rays, cell.depth, t, points)
+    raw = scratch.tensor("raw", (4, t.size), torch.float32)
+    for part in parts_of(t.size):
+        size = (_padded(part), len(cell.point_columns))
+        x = scratch.tensor("encoded", size, cell.per_sample.dtype)
+        cell.point_columns.encode(points, part.start, memory_of(x))
+        for layer in cell.trunk:
+            x = linear_relu(layer, x)
+        raw[:, part] = (cell.per_sample @ x.T)[:, : part.stop - part.start]
+    return raw.numpy(), _by_direction(cell, rays, scratch).numpy()
+
+
+def _by_direction(cell: PackedCell, rays: np.ndarray, scratch: Scratch) -> Tensor:
+    """The direction's share of the shading network's last layer, once a ray: (4, C)."""
+    columns, affine = cell.direction_columns, cell.by_direction
+    encoded = scratch.tensor("encoded", (rays.shape[1], len(columns)), torch.float32)
+    columns.encode(rays, 0, memory_of(encoded))
+    return torch.addmm(affine.bias, affine.weight, encoded.T)
+
+
+def parts_of(rows: int) -> list[slice]:
+    """Rows that go through a network at once."""
+    return [slice(first, min(first + _ROWS, rows)) for first in range(0, rows, _ROWS)]
+
+
+def _padded(part: slice) -> int:
+    """Rows of a product: rounded up, since oneDNN prepares itself anew for each number of rows.
+
+    What stands in the rows behind is whatever was left there, and nobody reads what becomes of it.
+    """
+    return -(-(part.stop - part.start) // _ROWS_STEP) * _ROWS_STEP
+
+
+def memory_of(tensor: Tensor) -> np.ndarray:
+    """A tensor's numbers for compiled loops: float32, or bf16 as int16."""
+    is_bf16 = tensor.dtype is torch.bfloat16
+    return (tensor.view(torch.int16) if is_bf16 else tensor).numpy()

@@ -1,0 +1,340 @@
+"""The fast CPU path against the plain one: the same pictures, tile by tile, thread by thread."""
+
+import dataclasses
+import math
+import threading
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from donerf import Camera, Intrinsics, Output, RenderOptions, ViewCell, make_renderer
+from donerf.backends.cpu import arithmetic
+from donerf.backends.cpu import renderer as cpu_renderer
+from donerf.backends.cpu.arithmetic import compiled, exp2, loaded, log2, sigmoid, sine, stored
+from donerf.backends.cpu.encoding import EncodedColumns
+from donerf.backends.cpu.renderer import CpuRenderer, tiles_of
+from donerf.backends.cpu.sampling import Placed, SampleCounts, Slabs, is_edge, place
+from donerf.backends.cpu.tile import memory_of
+from donerf.backends.eager import EagerRenderer
+from donerf.config import CompositingRule, OracleSettings, ShadingSettings
+from donerf.model.compositing import combs_of
+from donerf.model.encoding import encode
+from donerf.model.oracle import DepthOracle
+from donerf.model.pipeline import Networks
+from donerf.model.placement import place_samples, quantiles
+from donerf.model.shading import ShadingNetwork
+from donerf.scene_file import Scene, SceneCell
+
+CELL = ViewCell((1.0, -2.0, 0.5), (1.0, 1.0, 1.0), 0.9, (0.5, 20.0), (-0.1, 19.0))
+EXACT = RenderOptions(adaptive=False, shared_oracle=False)
+
+
+def scene(
+    oracle_input: Literal["points", "encoded"] = "encoded",
+    rule: CompositingRule = "last-opaque",
+    shape: Literal["reference", "nerf"] = "reference",
+    **oracle: int,
+) -> Scene:
+    networks = Networks(
+        DepthOracle(OracleSettings(input=oracle_input, width=32, **oracle)),
+        ShadingNetwork(ShadingSettings(width=32, shape=shape)),
+        rule,
+    )
+    assert networks.shading is not None
+    with torch.no_grad():
+        for parameter in (*networks.oracle.parameters(), *networks.shading.parameters()):
+            parameter.mul_(2)  # far enough from gray that mistakes show
+    return Scene([SceneCell(CELL, networks)])
+
+
+def camera(width: int = 37, height: int = 23) -> Camera:
+    pose = np.eye(4)
+    pose[:3, 3] = [1.2, -1.9, 0.4]
+    return Camera(pose, Intrinsics.from_fov(width, height, 1.2))
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    return -10 * math.log10(float((a.float() - b.float()).square().mean()) / 255**2 + 1e-12)
+
+
+@pytest.mark.parametrize("rule", ["last-opaque", "published"])
+@pytest.mark.parametrize("oracle_input", ["encoded", "points"])
+@pytest.mark.parametrize("samples", [1, 3, 13, 16])
+def test_pictures_are_those_of_the_eager_renderer(oracle_input, rule, samples: int):
+    of = scene(oracle_input, rule)
+    options = dataclasses.replace(
+        EXACT,
+        samples=samples,
+        outputs=frozenset({Output.COLOR, Output.DEPTH}),
+        subpixel_offset=(0.25, -0.5),
+    )
+
+    fast = CpuRenderer(of, "fp32").render(camera(), options)
+    plain = EagerRenderer(of, "cpu", "fp32").render(camera(), options)
+
+    assert fast is not None and plain is not None
+    assert fast.color is not None and plain.color is not None
+    assert fast.depth is not None and plain.depth is not None
+    # The random networks are rough: where a sample moves by 1e-6, a color moves by up to 1e-3.
+    assert_close(fast.color.float(), plain.color.float(), atol=4e-3, rtol=0)
+    assert psnr(fast.image, plain.image) > 60
+    assert_close(fast.depth, plain.depth, atol=1e-2, rtol=1e-3)
+    assert fast.mean_samples == samples
+
+
+def test_bf16_pictures_are_near_those_in_fp32():
+    of = scene()
+    options = EXACT
+
+    rough = CpuRenderer(of, "bf16").render(camera(), options)
+    exact = CpuRenderer(of, "fp32").render(camera(), options)
+
+    assert rough is not None and exact is not None
+    assert psnr(rough.image, exact.image) > 30
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (97, 3), (130, 101)])
+def test_pictures_of_any_size_are_covered_once(width: int, height: int):
+    seen = np.zeros((height, width), int)
+    for left, top, w, h in tiles_of(height, width, threads=2):
+        seen[top : top + h, left : left + w] += 1
+        assert left % 2 == 0 and top % 2 == 0
+
+    assert (seen == 1).all()
+
+
+def test_more_threads_make_the_same_picture(monkeypatch: pytest.MonkeyPatch):
+    of = scene()
+    one = CpuRenderer(of, "fp32")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    three = CpuRenderer(of, "fp32")
+    a, b = (r.render(camera(200, 150), EXACT) for r in (one, three))
+
+    assert a is not None and b is not None
+    assert psnr(a.image, b.image) > 70  # products of other sizes are summed in another order
+
+
+def test_the_calling_thread_keeps_its_number_of_threads():
+    before = torch.get_num_threads()
+
+    CpuRenderer(scene(), "fp32").render(camera(), RenderOptions())
+
+    assert torch.get_num_threads() == before
+
+
+def test_a_cancelled_frame_is_none_and_the_next_one_whole():
+    renderer = CpuRenderer(scene(), "fp32")
+
+    assert renderer.render(camera(), RenderOptions(), cancelled=lambda: True) is None
+    assert renderer.render(camera(), RenderOptions()) is not None
+
+
+def test_a_failure_in_a_thread_reaches_the_caller(monkeypatch: pytest.MonkeyPatch):
+    renderer = CpuRenderer(scene(), "fp32")
+
+    def fails(*arguments: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(cpu_renderer, "render_tile", fails)
+    with pytest.raises(MemoryError, match="no room"):
+        renderer.render(camera(), RenderOptions())
+
+
+def test_what_the_compiled_path_lacks_goes_the_eager_way():
+    of = scene()
+    options = RenderOptions(outputs=frozenset(Output))
+
+    fast = CpuRenderer(of, "fp32").render(camera(), options)
+    plain = EagerRenderer(of, "cpu", "fp32").render(camera(), options)
+
+    assert fast is not None and plain is not None
+    assert fast.entropy is not None and plain.entropy is not None
+    assert_close(fast.entropy, plain.entropy)
+
+
+def test_loading_newer_weights_shows_them():
+    renderer = CpuRenderer(scene(), "fp32")
+    newer = scene()
+
+    renderer.load(newer)
+    shown = renderer.render(camera(), EXACT)
+    plain = EagerRenderer(newer, "cpu", "fp32").render(camera(), RenderOptions())
+
+    assert shown is not None and plain is not None
+    assert psnr(shown.image, plain.image) > 60
+
+
+@pytest.mark.parametrize("other", [{"shape": "nerf"}, {"bins": 100}])
+def test_networks_without_a_compiled_path_are_rendered_eagerly(other):
+    assert make_renderer(scene(**other), "cpu", "fp32").info.backend == "eager"
+    assert make_renderer(scene(), "cpu", "fp32").info.backend == "cpu"
+
+
+@pytest.mark.parametrize("samples", [1, 4, 13, 16])
+def test_samples_lie_where_the_model_places_them(samples: int):
+    logits = 6 * torch.randn(50, 128)
+    logits[0] = -30  # expects nothing at all
+    logits[1] = -30
+    logits[1, 127] = 30  # only sky
+    combs = combs_of(samples, "last-opaque")
+
+    placed = place(logits.numpy(), SampleCounts.exactly(samples, "last-opaque"))
+    u = quantiles(50, samples, torch.device("cpu"), combs)
+    expected = place_samples(logits.sigmoid(), u, CELL).s
+
+    for comb in range(combs):
+        there = torch.from_numpy(placed.s[: placed.count[comb, 0], comb])
+        assert_close(there.T, expected[:, comb::combs], atol=2e-5, rtol=0)
+
+
+def test_adaptive_counts_follow_the_oracles_doubt():
+    logits = torch.full((2, 128), -20.0)
+    logits[0, 60] = 20  # one bin
+    logits[1, 20:100] = 20  # anywhere
+
+    placed = place(logits.numpy(), SampleCounts.adaptive(4, "last-opaque", 128))
+
+    assert placed.count.tolist() == [[2, 8]]
+
+
+def test_adaptive_frames_report_what_they_shaded():
+    of = scene()
+    with torch.no_grad():
+        of.cells[0].networks.oracle.output_layers()[0].weight.mul_(100)
+        of.cells[0].networks.oracle.output_layers()[0].bias.fill_(-60)  # few bins, if any
+    renderer = CpuRenderer(of, "fp32")
+    options = RenderOptions(adaptive=True, outputs=frozenset({Output.SAMPLE_COUNT}))
+
+    frame = renderer.render(camera(), options)
+
+    assert frame is not None and frame.sample_count is not None
+    assert frame.mean_samples == pytest.approx(frame.sample_count.float().mean().item())
+    assert frame.sample_count.unique().numel() > 1
+
+
+def test_slabs_hold_each_sample_once_and_give_pixels_back_in_order():
+    count = np.array([[2, 4, 1, 4]])
+    s = np.arange(16, dtype=np.float32).reshape(4, 1, 4)
+    slabs = Slabs.of(Placed(s, np.zeros((2, 4), np.float32), count))
+
+    assert slabs.order is not None and slabs.order.tolist() == [1, 3, 0, 2]
+    assert slabs.starts.tolist() == [0, 4, 7, 9, 11]
+    assert slabs.s.tolist() == [1, 3, 0, 2, 5, 7, 4, 9, 11, 13, 15]
+
+    in_order = np.tile(slabs.order.astype(np.float32), (5, 1))
+    assert slabs.mean_of_combs(in_order, 4)[0].tolist() == [0, 1, 2, 3]
+
+
+def test_blocks_beside_another_surface_are_edges():
+    extent = np.full((2, 5, 6), 40.0)
+    extent[:, :, 4:] = 60.0  # another surface in the last two columns
+
+    assert is_edge(extent).tolist() == [[False, False, True, True]] * 3
+
+
+def test_sharing_the_oracle_leaves_smooth_pictures_as_they_are():
+    smooth = scene(direction_frequencies=0, origin_frequencies=0)
+    renderer = CpuRenderer(smooth, "fp32")
+    shared, exact = (
+        renderer.render(camera(160, 120), RenderOptions(shared_oracle=is_shared))
+        for is_shared in (True, False)
+    )
+
+    assert shared is not None and exact is not None
+    assert psnr(shared.image, exact.image) > 45
+
+
+@pytest.mark.parametrize("frequencies", [(10,), (6, 6), (4, 0)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_columns_hold_the_encodings_numbers(frequencies: tuple[int, ...], dtype: torch.dtype):
+    vectors = torch.rand(3 * len(frequencies), 37) * 2 - 1
+    columns = EncodedColumns.of(*frequencies)
+    rows = torch.full((30, len(columns)), 9.0, dtype=dtype)
+
+    columns.encode(vectors.numpy(), 7, memory_of(rows))
+
+    parts = [encode(part.T, k) for part, k in zip(vectors.split(3), frequencies, strict=True)]
+    expected = torch.cat((*parts, torch.zeros(37, 1)), dim=1)[7:, torch.from_numpy(columns.places)]
+    # The model's sines are doubled four times, which multiplies their error.
+    assert_close(rows, expected.to(dtype), atol=2e-5, rtol=1e-2 if dtype.itemsize == 2 else 0)
+
+
+def test_a_layer_of_columns_is_the_layer_of_the_encoding():
+    columns, weight = EncodedColumns.of(3, 2), torch.randn(5, 36)
+    vectors = torch.rand(6, 11)
+    rows = torch.empty(11, len(columns))
+    columns.encode(vectors.numpy(), 0, rows.numpy())
+
+    encoded = torch.cat((encode(vectors[:3].T, 3), encode(vectors[3:].T, 2)), dim=1)
+
+    assert_close(rows @ columns.weights(weight).T, encoded @ weight.T, atol=1e-4, rtol=0)
+
+
+@compiled
+def _each(x, sines, cosines, powers, logs, sigmoids):
+    for i in range(len(x)):
+        sines[i] = sine(x[i], np.float32(0))
+        cosines[i] = sine(x[i], np.float32(0.5))
+        powers[i] = exp2(x[i])
+        logs[i] = log2(exp2(x[i]))
+        sigmoids[i] = sigmoid(x[i])
+
+
+def test_functions_are_exact_to_a_millionth():
+    x = np.linspace(-100, 100, 40_001, dtype=np.float32)
+    sines, cosines, powers, logs, sigmoids = (np.empty_like(x) for _ in range(5))
+
+    _each(x, sines, cosines, powers, logs, sigmoids)
+
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(sines, np.sin(wide), atol=1e-6)
+    np.testing.assert_allclose(cosines, np.cos(wide), atol=1e-6)
+    np.testing.assert_allclose(powers, 2**wide, rtol=1e-6)
+    np.testing.assert_allclose(logs, wide, rtol=1e-6, atol=2e-6)
+    np.testing.assert_allclose(sigmoids, 1 / (1 + np.exp(-wide)), rtol=2e-5, atol=1e-7)
+
+
+@compiled
+def _there_and_back(values, halves, back):
+    for i in range(len(values)):
+        halves[i] = stored(values[i], halves)
+        back[i] = loaded(halves[i])
+
+
+def test_bf16_is_rounded_as_torch_rounds_it():
+    values = torch.randn(10_000) * 100
+    halves, back = torch.empty(10_000, dtype=torch.bfloat16), torch.empty(10_000)
+
+    _there_and_back(values.numpy(), memory_of(halves), back.numpy())
+
+    assert torch.equal(halves, values.bfloat16())
+    assert torch.equal(back, values.bfloat16().float())
+
+
+def test_loops_are_compiled_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch):
+    real = arithmetic.numba.njit
+
+    def without_cache(function, cache=False, **settings):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(function, **settings)
+
+    monkeypatch.setattr(arithmetic.numba, "njit", without_cache)
+
+    assert compiled(lambda x: x + 1)(1) == 2
+
+
+def test_frames_do_not_add_threads_or_memory():
+    renderer = CpuRenderer(scene(), "fp32")
+    renderer.render(camera(), RenderOptions())
+    before = threading.active_count()
+
+    for _ in range(20):
+        renderer.render(camera(), RenderOptions())
+    assert threading.active_count() == before
+
+    renderer.close()
+    assert threading.active_count() < before
