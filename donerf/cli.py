@@ -151,6 +151,20 @@ def evaluate(options: Annotated[EvaluateOptions, arg(name="")]) -> None:
         write_report(report, options.json)
 
 
+def import_onnx(folder: Positional[Path], out: Annotated[Path, arg(aliases=["-o"])]) -> None:
+    """Read networks that the DONeRF authors' program exported, and write a scene file.
+
+    The folder holds config.ini, dataset_info.txt, model0.onnx and model1.onnx.
+
+    Args:
+        folder: the exported scene
+        out: the .donerf file to write
+    """
+    from donerf.onnx_import import import_onnx_command
+
+    import_onnx_command(folder, out)
+
+
 def prepare(
     folder: Positional[Path],
     pack: File = None,
@@ -205,6 +219,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "view": view,
     "info": info,
     "evaluate": evaluate,
+    "import-onnx": import_onnx,
     "demo-data": demo_data,
     "prepare": prepare,
     "train": train,
