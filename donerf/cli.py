@@ -151,7 +151,9 @@ def evaluate(options: Annotated[EvaluateOptions, arg(name="")]) -> None:
         write_report(report, options.json)
 
 
-def import_onnx(folder: Positional[Path], out: Annotated[Path, arg(aliases=["-o"])]) -> None:
+def import_onnx(
+    folder: Positional[Path], out: Annotated[Path, arg(aliases=["-o"])], yaw_deg: float = 0.0
+) -> None:
     """Read networks that the DONeRF authors' program exported, and write a scene file.
 
     The folder holds config.ini, dataset_info.txt, model0.onnx and model1.onnx.
@@ -159,10 +161,12 @@ def import_onnx(folder: Positional[Path], out: Annotated[Path, arg(aliases=["-o"
     Args:
         folder: the exported scene
         out: the .donerf file to write
+        yaw_deg: where the middle of the trained views looks, from +x towards +y; no exported file
+            says it
     """
     from donerf.onnx_import import import_onnx_command
 
-    import_onnx_command(folder, out)
+    import_onnx_command(folder, out, yaw_deg)
 
 
 def prepare(

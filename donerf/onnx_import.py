@@ -47,9 +47,9 @@ _Layer = tuple[Tensor, Tensor]
 """Weight (outputs, inputs) and bias (outputs,), float64."""
 
 
-def import_onnx_command(folder: Path, out: Path) -> None:
+def import_onnx_command(folder: Path, out: Path, yaw_deg: float) -> None:
     """Read an exported folder, write a scene file, say what was read."""
-    scene = import_onnx(folder)
+    scene = import_onnx(folder, yaw_deg)
     save_scene(scene, out)
     networks = scene.cells[0].networks
     assert networks.shading is not None
@@ -61,8 +61,10 @@ def import_onnx_command(folder: Path, out: Path) -> None:
     )
 
 
-def import_onnx(folder: Path) -> Scene:
+def import_onnx(folder: Path, yaw_deg: float = 0.0) -> Scene:
     """Read the four files of an exported scene.
+
+    yaw_deg:  where the middle of the trained views looks, from +x towards +y; no file says it
 
     Raises FileNotFoundError or ValueError, naming the file and the cure, when one is missing,
     damaged, or says something that this program does not know.
@@ -72,7 +74,7 @@ def import_onnx(folder: Path) -> Scene:
     settings = _read_settings(folder / "config.ini")
     for key, understood in _UNDERSTOOD.items():
         settings.must_be(key, understood)
-    cell = _view_cell(_read_settings(folder / "dataset_info.txt"))
+    cell = _view_cell(_read_settings(folder / "dataset_info.txt"), yaw_deg)
     try:
         oracle = _import_oracle(folder / "model0.onnx", settings, cell)
         shading = _import_shading(folder / "model1.onnx", settings)
@@ -143,7 +145,7 @@ def _read_settings(path: Path) -> _Settings:
     return _Settings(path, parser["all"])
 
 
-def _view_cell(settings: _Settings) -> ViewCell:
+def _view_cell(settings: _Settings, yaw_deg: float) -> ViewCell:
     """The cell, its sphere and its ranges.
 
     The exported files do not give the sphere's radius: in the program that made them it is the
@@ -154,6 +156,7 @@ def _view_cell(settings: _Settings) -> ViewCell:
     near, far = settings.numbers("depth_range", 2)
     radius = max(size)
     margin = radius - math.hypot(*size) / 2
+    x, y = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))
     try:
         return ViewCell(
             center=_vector(settings, "view_cell_center"),
@@ -162,6 +165,7 @@ def _view_cell(settings: _Settings) -> ViewCell:
             depth_range=(near + margin, settings.numbers("max_depth", 1)[0]),
             unified_range=(near, far),
             log_scale=1.0,
+            base_orientation=((y, 0.0, -x), (-x, 0.0, -y), (0.0, 1.0, 0.0)),
             fov_x=settings.numbers("fov", 1)[0],
         )
     except ValueError as error:

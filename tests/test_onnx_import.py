@@ -123,6 +123,14 @@ def test_the_cell_is_the_published_one(folder: Path):
     assert (cell.log_scale, cell.fov_x) == (1.0, 0.9)
 
 
+def test_the_cell_looks_where_it_is_told(folder: Path):
+    def forward(yaw_deg: float) -> np.ndarray:
+        return -np.array(import_onnx(folder, yaw_deg).cells[0].cell.base_orientation)[:, 2]
+
+    np.testing.assert_allclose(forward(0), [1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(forward(90), [0, 1, 0], atol=1e-12)
+
+
 def test_the_oracle_answers_as_the_exported_one_does(folder: Path):
     cell, networks = import_onnx(folder).cells[0].cell, import_onnx(folder).cells[0].networks
     directions = some_directions(50)
