@@ -35,6 +35,7 @@ examples:
   donerf prepare data/mine                    make your own renders ready for training
   donerf train oracle scene.toml              the first of the two trainings
   donerf evaluate scene.donerf --data data/mine --samples 1,4,16
+  donerf benchmark speed scene.donerf         how fast it renders here, in every way there is
 
 `donerf COMMAND --help` says more about each."""
 
@@ -49,6 +50,18 @@ examples:
   donerf train shader configs/courtyard_small.toml
   donerf train oracle configs/courtyard_small.toml --oracle.width 256
   donerf train oracle configs/courtyard_small.toml --help      all settings with their defaults"""
+
+BENCHMARK_HELP = """\
+usage: donerf benchmark speed FILE [OPTION ...]
+
+Times every way to render a scene, in one run and in turn: plain PyTorch as published, in bf16 and
+compiled, each backend with each of its options, onnxruntime where it is installed.
+
+examples:
+  donerf benchmark speed assets/courtyard.donerf
+  donerf benchmark speed scene.donerf --sizes 400x400,800x800 --samples 2,4 --json out.json
+  donerf benchmark speed scene.donerf --backends eager,onnxruntime --data data/mine
+  donerf benchmark speed --help                                  all options"""
 
 # Without a metavar, `--help` would show the choices of an optional path as "{None}|PATH".
 File = Annotated[Path | None, arg(metavar="FILE")]
@@ -82,6 +95,32 @@ class EvaluateOptions:
     """write the results, and the machine they were measured on, to this file"""
     save: Folder = None
     """write picture, ground truth and difference side by side into this folder"""
+
+
+@dataclass(frozen=True)
+class SpeedOptions:
+    """What `donerf benchmark speed` times, on what, and where the results go."""
+
+    file: Positional[Path]
+    """the scene, a .donerf file"""
+    sizes: str = "400x400"
+    """of the pictures, widths x heights in pixels"""
+    samples: str = "1,2,4,8,16"
+    """samples per ray"""
+    backends: str = "all"
+    """who renders, by name; the reference, eager fp32, always does"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """what renders"""
+    frames: int = 20
+    """frames that are timed for each row, at most"""
+    seconds: float = 10.0
+    """after so many a slow row stops early, though not before its fifth frame"""
+    data: Folder = None
+    """also compare with the test views of this data set"""
+    views: int = 5
+    """how many of them"""
+    json: File = None
+    """write the results, and the machine they were measured on, to this file"""
 
 
 def view(arguments: list[str]) -> int | None:
@@ -151,6 +190,65 @@ def evaluate(options: Annotated[EvaluateOptions, arg(name="")]) -> None:
         write_report(report, options.json)
 
 
+def benchmark(arguments: list[str]) -> None:
+    """Time every way to render a scene, side by side."""
+    topic, *options = arguments or ["--help"]
+    if topic in ("-h", "--help"):
+        print(BENCHMARK_HELP)
+        return
+    if topic != "speed":
+        raise ValueError(f"what is benchmarked must be speed, got '{topic}'")
+    benchmark_speed(tyro.cli(SpeedOptions, args=options, prog="donerf benchmark speed"))
+
+
+def benchmark_speed(options: SpeedOptions) -> None:
+    """Time what was asked for and show it."""
+    sizes, samples = picture_sizes(options.sizes), sample_counts(options.samples)
+
+    import dataclasses
+
+    from rich.console import Console
+
+    from donerf.evaluation.contenders import ENTRANTS, contenders
+    from donerf.evaluation.quality import write_report
+    from donerf.evaluation.speed import SpeedSettings, measure_speed
+    from donerf.evaluation.speed_report import print_speed
+
+    backends = ENTRANTS if options.backends == "all" else tuple(options.backends.split(","))
+    settings = SpeedSettings(
+        contenders=contenders(backends),
+        sizes=sizes,
+        samples=samples,
+        device=options.device,
+        frames=options.frames,
+        seconds=options.seconds,
+        data=options.data,
+        views=options.views,
+    )
+    report = measure_speed(options.file, settings, Console(stderr=True))
+    print_speed(report, Console())
+    if options.json is not None:
+        write_report(dataclasses.asdict(report), options.json)
+
+
+def import_onnx(
+    folder: Positional[Path], out: Annotated[Path, arg(aliases=["-o"])], yaw_deg: float = 0.0
+) -> None:
+    """Read networks that the DONeRF authors' program exported, and write a scene file.
+
+    The folder holds config.ini, dataset_info.txt, model0.onnx and model1.onnx.
+
+    Args:
+        folder: the exported scene
+        out: the .donerf file to write
+        yaw_deg: where the middle of the trained views looks, from +x towards +y; no exported file
+            says it
+    """
+    from donerf.onnx_import import import_onnx_command
+
+    import_onnx_command(folder, out, yaw_deg)
+
+
 def prepare(
     folder: Positional[Path],
     pack: File = None,
@@ -201,16 +299,30 @@ def sample_counts(text: str) -> tuple[int, ...]:
         ) from None
 
 
+def picture_sizes(text: str) -> tuple[tuple[int, int], ...]:
+    """Read "400x400,800x600" as ((400, 400), (800, 600))."""
+    try:
+        sizes = tuple(tuple(int(edge) for edge in size.split("x")) for size in text.split(","))
+        return tuple((width, height) for width, height in sizes)
+    except ValueError:
+        raise ValueError(
+            "--sizes must be widths x heights with commas between them, such as 400x400,800x800; "
+            f"got '{text}'"
+        ) from None
+
+
 COMMANDS: dict[str, Callable[..., int | None]] = {
     "view": view,
     "info": info,
     "evaluate": evaluate,
+    "benchmark": benchmark,
+    "import-onnx": import_onnx,
     "demo-data": demo_data,
     "prepare": prepare,
     "train": train,
 }
 # These read their command line themselves; the options of the others are their parameters.
-FORWARDED = ("view", "train")
+FORWARDED = ("view", "train", "benchmark")
 
 
 def help_text() -> str:

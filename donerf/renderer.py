@@ -89,12 +89,15 @@ class Frame:
     opacity:       (H, W) in [0, 1]
     sample_count:  (H, W) samples that were shaded
     entropy:       (H, W) of the oracle's distribution, 0 certain, 1 uniform
+    mean_samples:  shaded per ray
+    oracle_share:  of the rays, those that asked the oracle themselves
     ready:         event after which the image may be read; None when it is ready
     """
 
     image: Tensor
     times: StageTimes
     mean_samples: float
+    oracle_share: float = 1.0
     color: Tensor | None = None
     depth: Tensor | None = None
     oracle_depth: Tensor | None = None

@@ -18,7 +18,7 @@ LAYERS = (
     ("geometry",),
     ("model", "data"),
     ("scene_file",),
-    ("renderer", "describe"),
+    ("renderer", "describe", "onnx_import"),
     ("__init__",),
     ("training", "backends", "baselines"),
     ("evaluation",),

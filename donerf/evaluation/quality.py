@@ -127,7 +127,7 @@ def evaluate_file(
             "train_shader.py first"
         )
     dataset = load_dataset(data, split, downscale, need_depth=placement == "true-depth")
-    _check_same_place(scene, dataset, file, data)
+    check_same_place(scene, dataset, file, data)
     renderer = make_renderer(scene, device, precision)
     info = renderer.info
     with Progress(console=console, transient=True) as progress:
@@ -151,7 +151,7 @@ def evaluate_file(
     }
 
 
-def _check_same_place(scene: Scene, dataset: Dataset, file: Path, data: Path) -> None:
+def check_same_place(scene: Scene, dataset: Dataset, file: Path, data: Path) -> None:
     """A data set of another scene would give numbers that mean nothing."""
     cell = scene.cells[0].cell
     for name, camera in zip(dataset.names, dataset.cameras, strict=True):

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 def linear_relu(layer: nn.Linear, x: Tensor) -> Tensor:
     """relu(layer(x))."""
-    if _can_fuse(x):
+    # torch.compile fuses by itself, and refuses to compile that layer.
+    if not torch.compiler.is_compiling() and _can_fuse(x):
         return torch.ops.mkldnn._linear_pointwise(x, layer.weight, layer.bias, "relu", [], "")
     return torch.relu_(layer(x))
 
