@@ -125,13 +125,10 @@ class ShadingTrainingSettings(TrainingSettings):
     steps: Positive = 12_000
     """Optimizer updates."""
     samples: Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(min_length=1)] = (
-        1,
-        2,
-        4,
-        8,
+        *(1, 2, 4, 4, 8, 8),
     )
-    """Samples per ray; each step draws one of them, so that one network serves them all. More
-    than 8 are several combs of at most 8, which need no training of their own."""
+    """Samples per ray; each step draws one of these, so that one network serves them all. The
+    longer combs need more steps; more than 8 samples are several combs and need none."""
     samples_per_step: Positive = 32_768
     """At most: a step with many samples a ray takes fewer rays, so that all cost about the same."""
     jitter: Share = 1.0

@@ -16,7 +16,14 @@ from donerf.backends.cpu import renderer as cpu_renderer
 from donerf.backends.cpu.arithmetic import compiled, exp2, loaded, log2, sigmoid, sine, stored
 from donerf.backends.cpu.encoding import EncodedColumns
 from donerf.backends.cpu.renderer import CpuRenderer, tiles_of
-from donerf.backends.cpu.sampling import Placed, SampleCounts, Slabs, is_edge, place
+from donerf.backends.cpu.sampling import (
+    Placed,
+    SampleCounts,
+    Slabs,
+    is_edge,
+    place,
+    towards_neighbors,
+)
 from donerf.backends.cpu.tile import memory_of
 from donerf.backends.eager import EagerRenderer
 from donerf.config import CompositingRule, OracleSettings, ShadingSettings
@@ -233,6 +240,16 @@ def test_blocks_beside_another_surface_are_edges():
     extent[:, :, 4:] = 60.0  # another surface in the last two columns
 
     assert is_edge(extent).tolist() == [[False, False, True, True]] * 3
+
+
+def test_pixels_of_a_slanted_surface_lie_between_their_blocks():
+    row, column = np.mgrid[0:5, 0:6]
+    depth = 3.0 * row - 2.0 * column
+    move = towards_neighbors(depth)
+
+    assert move.shape == (6, 8)
+    assert move[:2, :2].tolist() == [[-0.25, -1.25], [1.25, 0.25]]
+    assert (move == np.tile(move[:2, :2], (3, 4))).all()
 
 
 def test_sharing_the_oracle_leaves_smooth_pictures_as_they_are():

@@ -100,6 +100,22 @@ def is_edge(extent: np.ndarray) -> np.ndarray:
     return (high - low).max(0) > _SAME_SURFACE
 
 
+def towards_neighbors(depth: np.ndarray) -> np.ndarray:
+    """How much the depth of a block's pixels differs from its own: bilinear between centers.
+
+    depth:    (rows, columns) of blocks, with a ring of neighbors around those in question
+    returns:  (2 (rows - 2), 2 (columns - 2)) by pixel
+    """
+    # A pixel's center lies a quarter of a block from its block's center, both ways.
+    inner = depth[:, 1:-1]
+    across = np.stack((depth[:, :-2] - inner, depth[:, 2:] - inner), axis=-1) / 4
+    wide = np.repeat(inner, 2, axis=1) + across.reshape(len(depth), -1)
+    inner = wide[1:-1]
+    along = np.stack((wide[:-2] - inner, wide[2:] - inner), axis=1) / 4
+    fine = np.repeat(inner, 2, axis=0) + along.reshape(-1, wide.shape[1])
+    return fine - np.repeat(np.repeat(depth[1:-1, 1:-1], 2, axis=0), 2, axis=1)
+
+
 @dataclass(frozen=True)
 class Slabs:
     """Samples in the order in which they are shaded: all combs' first ones, all second ones, ...

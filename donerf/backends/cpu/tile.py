@@ -18,7 +18,14 @@ from donerf.backends.cpu.compositing import composite
 from donerf.backends.cpu.packing import PackedCell
 from donerf.backends.cpu.placement import warped_points
 from donerf.backends.cpu.rays import unified_rays
-from donerf.backends.cpu.sampling import Placed, SampleCounts, Slabs, is_edge, place
+from donerf.backends.cpu.sampling import (
+    Placed,
+    SampleCounts,
+    Slabs,
+    is_edge,
+    place,
+    towards_neighbors,
+)
 from donerf.model.layers import linear_relu
 from donerf.model.pipeline import Stage
 
@@ -131,7 +138,11 @@ def place_by_blocks(
     blocks = place_by_oracle(task, block_rays, scratch, finished)
     row, column = np.arange(height)[:, None] // 2, np.arange(width) // 2
     placed = blocks.taken(((row + 1) * columns + column + 1).reshape(-1))
-    edge = is_edge(blocks.extent.reshape(2, rows, columns) * np.float32(task.cell.bins))
+    extent = blocks.extent.reshape(2, rows, columns)
+    # A surface goes on between the blocks' centers, so a pixel's samples move along with it.
+    move = towards_neighbors(extent.mean(0))[:height, :width].reshape(-1)
+    np.clip(placed.s + move, 0, 1, out=placed.s)
+    edge = is_edge(extent * np.float32(task.cell.bins))
     alone = np.flatnonzero(edge[row, column])
     finished("placement")
     if alone.size:
