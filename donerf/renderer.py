@@ -90,7 +90,7 @@ class Frame:
     sample_count:  (H, W) samples that were shaded
     entropy:       (H, W) of the oracle's distribution, 0 certain, 1 uniform
     mean_samples:  shaded per ray
-    oracle_share:  of the rays, those that asked the oracle themselves
+    oracle_share:  questions to the oracle per ray
     ready:         event after which the image may be read; None when it is ready
     """
 

@@ -262,6 +262,9 @@ def test_sharing_the_oracle_leaves_smooth_pictures_as_they_are():
 
     assert shared is not None and exact is not None
     assert psnr(shared.image, exact.image) > 45
+    # A question for four pixels, and for those around each tile.
+    assert 0.25 < shared.oracle_share < 0.5
+    assert exact.oracle_share == 1
 
 
 @pytest.mark.parametrize("frequencies", [(10,), (6, 6), (4, 0)])

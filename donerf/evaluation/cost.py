@@ -26,7 +26,7 @@ class Work:
 
     rays:          pixels
     samples:       shaded per ray, on average
-    oracle_share:  of the rays, those that ask the oracle
+    oracle_share:  questions to the oracle per ray
     is_folded:     the oracle's raw points along a ray are folded into the ray
     """
 

@@ -178,9 +178,10 @@ _WORK: _Columns = {
 
 def _table(title: str, columns: _Columns, rows: list[SpeedRow]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("", no_wrap=True)
+    # Where it is narrow a name breaks before an option; numbers do not.
+    table.add_column("", min_width=16)
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for place in dict.fromkeys((row.size, row.samples) for row in rows):
         size, samples = place
         table.add_section()

@@ -149,7 +149,7 @@ class _FrameWork:
         self._image = torch.empty(*size, 4, dtype=torch.uint8)
         # Color, distance and count, for frames that are more than an image.
         self._planes = torch.empty(5, *size) if options.outputs else None
-        self._shaded = 0
+        self._shaded = self._asked = 0
         self._waiting = iter(tiles_of(*size, threads))
         self._cancelled = cancelled
         self._lock = threading.Lock()
@@ -176,6 +176,7 @@ class _FrameWork:
             )
         with self._lock:
             self._shaded += int(rendered.count.sum())
+            self._asked += rendered.asked
 
     def frame(self, times: StageTimes) -> Frame:
         """The finished frame."""
@@ -188,6 +189,7 @@ class _FrameWork:
             image=self._image,
             times=times,
             mean_samples=self._shaded / (height * width),
+            oracle_share=self._asked / (height * width),
             color=color if Output.COLOR in self._outputs else None,
             depth=depth if Output.DEPTH in self._outputs else None,
             sample_count=count if Output.SAMPLE_COUNT in self._outputs else None,

@@ -77,10 +77,12 @@ class RenderedTile:
 
     pixels:  (5, R) color, sRGB in [0, 1]; distance from the camera; opacity
     count:   (R,) samples that were shaded
+    asked:   rays that the oracle was asked about
     """
 
     pixels: np.ndarray
     count: np.ndarray
+    asked: int
 
 
 def render_tile(
@@ -91,9 +93,9 @@ def render_tile(
     rays = scratch.floats("rays", 7, tile[2] * tile[3])
     unified_rays(tile, 1, task.camera, rays)
     if task.is_oracle_shared:
-        placed = place_by_blocks(task, tile, rays, scratch, finished)
+        placed, asked = place_by_blocks(task, tile, rays, scratch, finished)
     else:
-        placed = place_by_oracle(task, rays, scratch, finished)
+        placed, asked = place_by_oracle(task, rays, scratch, finished), rays.shape[1]
     samples = Slabs.of(placed)
     comb_rays = samples.rays_of_combs(rays)
     finished("placement")
@@ -108,7 +110,7 @@ def render_tile(
     pixels[3] += comb_rays[6]
     pixels = samples.mean_of_combs(pixels, rays.shape[1])
     finished("composite")
-    return RenderedTile(pixels, placed.count.sum(0))
+    return RenderedTile(pixels, placed.count.sum(0), asked)
 
 
 def place_by_oracle(
@@ -128,8 +130,11 @@ def place_by_blocks(
     rays: np.ndarray,
     scratch: Scratch,
     finished: Callable[[Stage], None],
-) -> Placed:
-    """The same, but 2x2 pixels share one question where all blocks around see one surface."""
+) -> tuple[Placed, int]:
+    """The same, but 2x2 pixels share one question where all blocks around see one surface.
+
+    returns:  the samples, and how many questions they took
+    """
     left, top, width, height = tile
     # A ring of blocks more on each side, so that no edge hides between two tiles.
     columns, rows = -(-width // 2) + 2, -(-height // 2) + 2
@@ -147,7 +152,7 @@ def place_by_blocks(
     finished("placement")
     if alone.size:
         placed.put(alone, place_by_oracle(task, rays[:, alone], scratch, finished))
-    return placed
+    return placed, columns * rows + alone.size
 
 
 def expect_depth(cell: PackedCell, rays: np.ndarray, scratch: Scratch) -> np.ndarray:
