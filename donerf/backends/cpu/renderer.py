@@ -35,8 +35,8 @@ from donerf.renderer import (
 )
 from donerf.scene_file import Scene
 
-_TILES_PER_THREAD = 8
-_SMALLEST_TILE, _LARGEST_TILE = 32, 96
+_TILES_PER_THREAD = 4
+_SMALLEST_TILE, _LARGEST_TILE = 32, 128
 """Pixels a side: large enough that a tile's edges and calls cost little, small enough that a cancel
 is answered soon."""
 _SERVED = frozenset({Output.COLOR, Output.DEPTH, Output.SAMPLE_COUNT})
@@ -198,14 +198,19 @@ class _FrameWork:
 
 def tiles_of(height: int, width: int, threads: int) -> list[Tile]:
     """A picture in tiles, several a thread, so that no thread waits long for the last one."""
-    shares = threads * _TILES_PER_THREAD
-    side = math.sqrt(height * width / shares)
-    side = min(max(2 * math.ceil(side / 2), _SMALLEST_TILE), _LARGEST_TILE)
+    side = math.sqrt(height * width / (threads * _TILES_PER_THREAD))
+    side = min(max(side, _SMALLEST_TILE), _LARGEST_TILE)
+    tile_width, tile_height = _even_share(width, side), _even_share(height, side)
     return [
-        (left, top, min(side, width - left), min(side, height - top))
-        for top in range(0, height, side)
-        for left in range(0, width, side)
+        (left, top, min(tile_width, width - left), min(tile_height, height - top))
+        for top in range(0, height, tile_height)
+        for left in range(0, width, tile_width)
     ]
+
+
+def _even_share(length: int, most: float) -> int:
+    """The even number of pixels that divides a length into equal shares of about `most`."""
+    return 2 * math.ceil(length / math.ceil(length / most) / 2)
 
 
 class _StageClock:

@@ -15,7 +15,7 @@ _SHARES = (0.5, 0.75, 1.0, 2.0)
 """Of the samples asked for, what a ray gets the wider its distribution spreads (adaptive)."""
 _SPREADS = (2.4, 2.8, 4.0)
 """Spreads in bins from which on a ray gets the next share. Chosen on validation views."""
-_SAME_SURFACE = 2.0
+_SAME_SURFACE = 1.5
 """Bins by which the depths of neighboring blocks may differ and still be shared."""
 
 
@@ -66,7 +66,8 @@ class Placed:
 
     def taken(self, index: np.ndarray) -> Placed:
         """The rays at `index`, in its order."""
-        return Placed(self.s[..., index], self.extent[:, index], self.count[:, index])
+        parts = self.s, self.extent, self.count
+        return Placed(*(np.take(part, index, axis=-1) for part in parts))
 
     def put(self, index: np.ndarray, other: Placed) -> None:
         """Overwrite the rays at `index` with those of another, in its order."""
@@ -145,7 +146,7 @@ class Slabs:
     def rays_of_combs(self, rays: np.ndarray) -> np.ndarray:
         """The ray of each comb, in this order; rays (7, R)."""
         if self.order is not None:
-            return rays[:, self.order % rays.shape[1]]
+            return np.take(rays, self.order % rays.shape[1], axis=1)
         combs = (self.starts[1] - self.starts[0]) // rays.shape[1]
         return rays if combs == 1 else np.tile(rays, combs)
 

@@ -151,7 +151,9 @@ def place_by_blocks(
     alone = np.flatnonzero(edge[row, column])
     finished("placement")
     if alone.size:
-        placed.put(alone, place_by_oracle(task, rays[:, alone], scratch, finished))
+        # Rows in order, which indexing does not promise: loops are compiled for one layout.
+        asked = np.take(rays, alone, axis=1)
+        placed.put(alone, place_by_oracle(task, asked, scratch, finished))
     return placed, columns * rows + alone.size
 
 
