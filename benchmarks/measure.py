@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -22,8 +23,9 @@ from typing import Any
 from rich.console import Console
 
 from donerf.data.dataset import Dataset, load_dataset
+from donerf.evaluation.cost import center_camera
 from donerf.evaluation.quality import evaluate, machine, write_report
-from donerf.renderer import Placement, make_renderer
+from donerf.renderer import Placement, RenderOptions, make_renderer
 from donerf.scene_file import load_scene
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,8 +36,17 @@ SAMPLES: dict[Placement, tuple[int, ...]] = {
 }
 VIEWS = {"train": 10, "val": 10, "test": 20}
 """Of each split; the training views are taken evenly."""
-FLIGHTS = ((400, 300, 4), (400, 300, 1), (240, 180, 2))
+FLIGHTS = ("400x300 4", "400x300 4 --adaptive", "400x300 1", "240x180 2")
+"""Size, samples per ray and options of the default flight."""
+AVX2 = {
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "NUMBA_CPU_NAME": "haswell",
+    "NUMBA_CACHE_DIR": str(Path(tempfile.gettempdir()) / "donerf-avx2-loops"),
+}
+"""What makes this processor an older one to oneDNN, torch and numba."""
 STARTS = 5
+FRAMES_OF_GROWTH = 10_000
 
 
 def main() -> None:
@@ -106,36 +117,66 @@ def measure_speed(scene_name: str) -> dict[str, Any]:
     """
     file = Path("assets") / f"{scene_name}.donerf"
     with tempfile.TemporaryDirectory() as folder:
-        flights = [
-            fly(file, "--frames", "30", "--size", f"{w}x{h}", "--samples", str(s),
-                "--out", f"{folder}/frames")
-            for w, h, s in FLIGHTS
-        ]  # fmt: skip
-        starts = []
-        for _ in range(STARTS):
-            began = time.perf_counter()
-            fly(file, "--frames", "1", "--size", "400x300", "--samples", "4",
-                "--out", f"{folder}/first.png")  # fmt: skip
-            starts.append(time.perf_counter() - began)
+        out = Path(folder)
+        flights = [fly(file, flight, out / "frames") for flight in FLIGHTS]
+        older = [fly(file, flight, out / "frames", AVX2) for flight in ("240x180 2", "400x300 4")]
+        starts = [time_start(file, out, {}) for _ in range(STARTS)]
+        loops = {"NUMBA_CACHE_DIR": str(out / "loops")}
+        first_ever = time_start(file, out, loops)
     return {
         "file": str(file),
         "machine": machine(),
         "flights": flights,
+        "flights_limited_to_avx2": older,
         "first_picture_seconds": {
             "median": statistics.median(starts),
             "all": [round(seconds, 2) for seconds in starts],
+            "with_loops_compiled_anew": round(first_ever, 2),
             "note": "whole process: start, imports, one 400x300 picture, file written, exit",
         },
+        "memory": measure_growth(file),
     }
 
 
-def fly(file: Path, *options: str) -> dict[str, Any]:
+def fly(
+    file: Path, flight: str, out: Path, variables: dict[str, str] | None = None, frames: int = 30
+) -> dict[str, Any]:
     """Run the program as a user would and read the JSON line it ends with."""
-    command = [sys.executable, str(ROOT / "view.py"), str(ROOT / file), "--headless", *options]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    size, samples, *options = flight.split()
+    command = [sys.executable, str(ROOT / "view.py"), str(ROOT / file), "--headless",
+               "--frames", str(frames), "--size", size, "--samples", samples, *options,
+               "--out", str(out)]  # fmt: skip
+    environment = os.environ | (variables or {})
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     summary = json.loads(result.stdout.strip().splitlines()[-1])
     summary.pop("out", None)  # A temporary folder says nothing about speed.
-    return summary
+    return {"flight": flight} | summary
+
+
+def time_start(file: Path, out: Path, variables: dict[str, str]) -> float:
+    """Seconds of a whole process that renders one picture."""
+    began = time.perf_counter()
+    fly(file, "400x300 4", out / "first.png", variables, frames=1)
+    return time.perf_counter() - began
+
+
+def measure_growth(file: Path) -> dict[str, Any]:
+    """Memory of this process over many small frames, in MB."""
+    scene = load_scene(ROOT / file)
+    renderer = make_renderer(scene, "cpu")
+    camera = center_camera(scene.cells[0].cell, 64, 48)
+    before = 0.0
+    for frame in range(FRAMES_OF_GROWTH):
+        renderer.render(camera, RenderOptions(adaptive=frame % 2 == 0))
+        if frame == 100:
+            before = resident_mb()
+    return {"frames": FRAMES_OF_GROWTH, "after_100": before, "at_the_end": resident_mb()}
+
+
+def resident_mb() -> float:
+    """Memory that this process holds now, MB; Linux."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
 
 
 if __name__ == "__main__":

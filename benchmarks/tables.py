@@ -87,32 +87,46 @@ def split_tables() -> list[str]:
 
 
 def speed_tables() -> list[str]:
-    """The default flight, and how soon the first picture is there."""
-    rows, starts, cpu = [], [], {}
+    """The default flight, how soon the first picture is there, and what memory does."""
+    rows, older, starts, growths, cpu = [], [], [], [], {}
     for name, title in SCENES.items():
         report = read(f"{name}_speed")
         cpu = report["machine"]
-        for flight in report["flights"]:
-            width, height = flight["size"]
-            rows.append(
-                [
-                    title,
-                    f"{width}x{height}",
-                    str(flight["samples"]),
-                    f"{flight['ms_median']:.0f}",
-                    f"{flight['fps']:.1f}",
-                    flight["precision"],
-                ]
-            )
-        seconds = report["first_picture_seconds"]["median"]
-        starts.append(f"{title} {seconds:.1f} s")
+        rows += [flight_row(title, flight) for flight in report["flights"]]
+        older += [flight_row(title, flight) for flight in report["flights_limited_to_avx2"]]
+        start = report["first_picture_seconds"]
+        starts.append(
+            f"{title} {start['median']:.1f} s ({start['with_loops_compiled_anew']:.1f} s)"
+        )
+        memory = report["memory"]
+        growth = memory["at_the_end"] - memory["after_100"]
+        growths.append(f"{title} {growth:+.1f} MB of {memory['after_100']:.0f}")
+    header = ["scene", "flight", "mean samples", "ms a frame", "fps", "precision"]
     return [
         "## Speed on a CPU",
-        f"The default flight, all samples shaded, {cpu['threads']} threads of a {cpu['cpu']} "
-        f"({cpu['cpu_capability']}), torch {cpu['torch']}; median over the frames.",
-        table(["scene", "size", "samples", "ms a frame", "fps", "precision"], rows),
+        f"The default flight on {cpu['threads']} threads of a {cpu['cpu']} "
+        f"({cpu['cpu_capability']}), torch {cpu['torch']}; median over the frames. A flight is its "
+        "size, samples per ray and options.",
+        table(header, rows),
+        "The same processor limited to AVX2, as older ones have it:",
+        table(header, older),
         "From the start of `python view.py --headless` to its end with one 400x300 picture "
-        f"written, imports included: {', '.join(starts)}.",
+        "written, imports included (in brackets: the first time on a machine, when the loops are "
+        f"compiled): {', '.join(starts)}.",
+        f"Growth of the process from the 100th to the {memory['frames']:,}th frame: "
+        f"{', '.join(growths)}.",
+    ]
+
+
+def flight_row(title: str, flight: dict[str, Any]) -> list[str]:
+    """One flight."""
+    return [
+        title,
+        flight["flight"],
+        f"{flight['mean_samples']:.2f}",
+        f"{flight['ms_median']:.0f}",
+        f"{flight['fps']:.1f}",
+        flight["precision"],
     ]
 
 

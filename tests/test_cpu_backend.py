@@ -198,13 +198,14 @@ def test_samples_lie_where_the_model_places_them(samples: int):
 
 
 def test_adaptive_counts_follow_the_oracles_doubt():
-    logits = torch.full((2, 128), -20.0)
-    logits[0, 60] = 20  # one bin
-    logits[1, 20:100] = 20  # anywhere
+    logits = torch.full((3, 128), -20.0)
+    logits[0, 126:] = 20  # sky
+    logits[1, 60:65] = torch.tensor([1 / 3, 2 / 3, 1, 2 / 3, 1 / 3]).logit(1e-6)  # a surface
+    logits[2, 20:100] = 20  # anywhere
 
     placed = place(logits.numpy(), SampleCounts.adaptive(4, "last-opaque", 128))
 
-    assert placed.count.tolist() == [[2, 8]]
+    assert placed.count.tolist() == [[1, 2, 8]]
 
 
 def test_adaptive_frames_report_what_they_shaded():

@@ -11,10 +11,11 @@ from donerf.backends.cpu.placement import place_samples
 from donerf.config import CompositingRule
 from donerf.model.compositing import LONGEST_COMB, combs_of
 
-_SHARES = (0.5, 0.75, 1.0, 2.0)
+_SHARES = (0.25, 0.5, 0.75, 1.0, 2.0)
 """Of the samples asked for, what a ray gets the wider its distribution spreads (adaptive)."""
-_SPREADS = (2.4, 2.8, 4.0)
-"""Spreads in bins from which on a ray gets the next share. Chosen on validation views."""
+_SPREADS = (1.9, 2.4, 2.8, 3.0)
+"""Spreads in bins from which on a ray gets the next share: the sky, whose spread the far end cuts
+off; a sure surface; and so on. Chosen on validation views by benchmarks/adaptive_counts.py."""
 _SAME_SURFACE = 1.5
 """Bins by which the depths of neighboring blocks may differ and still be shared."""
 
