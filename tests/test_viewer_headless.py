@@ -170,19 +170,6 @@ def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pyt
     assert no_leftovers(tmp_path)
 
 
-def test_an_encoder_that_died_is_an_error_and_no_film(tmp_path: Path, monkeypatch):
-    stopped = tmp_path / "stopped"
-    stopped.write_text("#!/bin/sh\nexit 1\n")
-    stopped.chmod(0o755)
-    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(stopped))
-    path = tmp_path / "fly.mp4"
-    with pytest.raises(OSError, match="the film stopped after"), open_film(path, (16, 16), 24) as f:
-        f.add(np.zeros((16, 16, 4), np.uint8))
-
-    assert not path.exists()
-    assert no_leftovers(tmp_path)
-
-
 def test_a_pose_gives_the_picture_from_there(run: Run, tmp_path: Path):
     pose = write_pose(tmp_path / "p.json")
     summary = run("--pose", pose, "--size", "24x18", "--samples", "2", "--out", "p.png")

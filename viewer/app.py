@@ -194,9 +194,9 @@ def _fly(setup: Setup, window: Window) -> None:
         session.pilot.go_to(setup.pose.matrix)
     worker = RenderWorker(
         renderer,
-        setup.cell,
+        setup.scene,
         announce=window.wake,
-        save=lambda picture: save_capture(picture, arguments.captures, setup.scene, info),
+        save=lambda picture, scene: save_capture(picture, arguments.captures, scene, info),
     )
     try:
         loop = FlyLoop(window, session, worker, Labels(setup.scene.name, info))
@@ -221,8 +221,9 @@ def tell_lost_captures(results: list[Result]) -> None:
 
 def _film(setup: Setup) -> None:
     from viewer.camera_path import flight_matrices
+    from viewer.film_export import FilmSettings
     from viewer.fly_camera import make_camera
-    from viewer.headless import FilmSettings, make_film, make_picture, print_summary
+    from viewer.headless import make_film, make_picture, print_summary
     from viewer.render_modes import RenderMode
 
     size, cell = setup.film_size, setup.cell

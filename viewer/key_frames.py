@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class CameraPath:
     is_smooth: bool = False
 
     def __post_init__(self) -> None:
-        for before, after in zip(self.keys, self.keys[1:], strict=False):
+        for before, after in pairwise(self.keys):
             if not after.time > before.time:
                 raise ValueError(
                     "key frames must follow each other in time, got "
@@ -127,7 +128,7 @@ class CameraPath:
         if not self.is_flyable:
             return self
         # Shorter, and two key frames would fall on one time.
-        closest = min(b.time - a.time for a, b in zip(self.keys, self.keys[1:], strict=False))
+        closest = min(b.time - a.time for a, b in pairwise(self.keys))
         factor = max(seconds / self.seconds, SHORTEST_SECONDS / closest)
         start = self.start
         keys = (replace(k, time=start + (k.time - start) * factor) for k in self.keys)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 import numpy as np
 
-from donerf import Camera, Renderer, ViewCell
+from donerf import Camera, Renderer, Scene, ViewCell
 from donerf.renderer import StageTimes
 from viewer.render_modes import RenderMode, options_for, paint
 
@@ -82,13 +83,42 @@ class Saved:
 Result = Picture | Failure | Cancelled | Saved
 
 
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Work for the render thread that is no picture for the screen: a film, a measurement.
+
+    run:        called there with the renderer, and with a function that says whether to stop
+    gives_way:  to whatever else is asked for; it should then stop, and may be submitted again
+    stop:       set it to have the task stopped
+    """
+
+    name: str
+    run: Callable[[Renderer, Callable[[], bool]], object]
+    gives_way: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class TaskEnd:
+    """A task that has ended.
+
+    value:    what it returned
+    message:  why it failed, in one sentence; None when it did not
+    """
+
+    task: Task
+    value: object = None
+    message: str | None = None
+
+
 class Mailbox:
-    """What the render thread is to do: the newest request, and every capture."""
+    """What the render thread is to do: the newest request, every capture and every task."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._newest: RenderRequest | None = None
         self._captures: list[RenderRequest] = []
+        self._tasks: list[Task] = []
         self.is_closed = False
         self.is_abandoned = False
 
@@ -101,6 +131,12 @@ class Mailbox:
                 self._newest = request
             self._changed.notify()
 
+    def put_task(self, task: Task) -> None:
+        """Ask for a task; all are done, in the order they came."""
+        with self._changed:
+            self._tasks.append(task)
+            self._changed.notify()
+
     def close(self) -> None:
         """Wake the thread up for good; only captures are still wanted."""
         with self._changed:
@@ -111,12 +147,17 @@ class Mailbox:
         """Give up even the captures."""
         self.is_abandoned = True
 
-    def take(self) -> RenderRequest | None:
-        """Wait for something to do; None when closed and every capture was taken."""
+    def take(self) -> RenderRequest | Task | None:
+        """Wait for something to do; None when closed and all but the newest request was taken.
+
+        Tasks are taken even then, so that each one is told to stop and ends in order.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self.has_request or self.is_closed)
+            self._changed.wait_for(lambda: self.has_request or self._tasks or self.is_closed)
             if self._captures:
                 return self._captures.pop(0)
+            if self._tasks:
+                return self._tasks.pop(0)
             if self.is_closed:
                 return None
             request, self._newest = self._newest, None
@@ -124,8 +165,13 @@ class Mailbox:
 
     @property
     def has_request(self) -> bool:
-        """Whether something waits to be begun."""
+        """Whether a picture waits to be begun."""
         return self._newest is not None or bool(self._captures)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all waits to be begun."""
+        return not self.has_request and not self._tasks
 
 
 def render_picture(
@@ -151,21 +197,23 @@ class RenderWorker:
     def __init__(
         self,
         renderer: Renderer,
-        cell: ViewCell,
+        scene: Scene,
         announce: Callable[[], None],
-        save: Callable[[Picture], Path],
+        save: Callable[[Picture, Scene], Path],
     ) -> None:
         """Start the thread.
 
+        scene:     that the renderer has loaded
         announce:  called from the thread when a result is there; wakes the window
         save:      called from the thread with a captured picture; returns the file's path
         """
         self._renderer = renderer
-        self._cell = cell
+        self._scene = scene
         self._announce = announce
         self._save = save
         self._mailbox = Mailbox()
         self._results: SimpleQueue[Result] = SimpleQueue()
+        self._task_ends: SimpleQueue[TaskEnd] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="render", daemon=True)
         self._thread.start()
 
@@ -173,17 +221,34 @@ class RenderWorker:
         """Ask for a picture; returns at once."""
         self._mailbox.put(request)
 
+    def submit_task(self, task: Task) -> None:
+        """Have something done on the render thread; returns at once."""
+        self._mailbox.put_task(task)
+
+    def load(self, scene: Scene) -> Task:
+        """Show another scene, or newer weights of the same one; its end is among `task_ends`."""
+
+        def run(renderer: Renderer, _: Callable[[], bool]) -> Scene:
+            renderer.load(scene)
+            self._scene = scene
+            return scene
+
+        task = Task(f"load {scene.name}", run)
+        self.submit_task(task)
+        return task
+
     def results(self) -> list[Result]:
         """What became of requests since the last call, oldest first."""
-        finished: list[Result] = []
-        while True:
-            try:
-                finished.append(self._results.get_nowait())
-            except Empty:
-                return finished
+        return _drain(self._results)
+
+    def task_ends(self) -> list[TaskEnd]:
+        """The tasks that have ended since the last call, oldest first."""
+        return _drain(self._task_ends)
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Stop between two tiles and wait for the thread to end; captures are saved before.
+
+        Tasks are stopped; a film that is not complete leaves no file.
 
         seconds:  after which captures, too, are given up
         """
@@ -193,9 +258,23 @@ class RenderWorker:
         self._thread.join()
 
     def _run(self) -> None:
-        while (request := self._mailbox.take()) is not None:
-            self._results.put(self._fulfil(request))
+        while (work := self._mailbox.take()) is not None:
+            if isinstance(work, Task):
+                self._task_ends.put(self._do(work))
+            else:
+                self._results.put(self._fulfil(work))
             self._announce()
+
+    def _do(self, task: Task) -> TaskEnd:
+        def is_to_stop() -> bool:
+            gives_way = task.gives_way and not self._mailbox.is_empty
+            return gives_way or task.stop.is_set() or self._mailbox.is_closed
+
+        try:
+            return TaskEnd(task, task.run(self._renderer, is_to_stop))
+        # As with pictures: whatever goes wrong must not end the window.
+        except Exception as error:
+            return TaskEnd(task, message=one_line(error))
 
     def _fulfil(self, request: RenderRequest) -> Result:
         def is_obsolete() -> bool:
@@ -207,10 +286,31 @@ class RenderWorker:
         try:
             if is_obsolete():
                 return Cancelled(request)
-            picture = render_picture(self._renderer, request, self._cell, is_obsolete)
+            cell = self._scene.cells[0].cell
+            picture = render_picture(self._renderer, request, cell, is_obsolete)
             if picture is None:
                 return Cancelled(request)
-            return Saved(request, self._save(picture)) if request.is_capture else picture
+            if request.is_capture:
+                return Saved(request, self._save(picture, self._scene))
+            return picture
         # Whatever goes wrong in a renderer must not end the window.
         except Exception as error:
-            return Failure(request, str(error) or type(error).__name__)
+            return Failure(request, one_line(error))
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+_T = TypeVar("_T")
+
+
+def _drain(queue: SimpleQueue[_T]) -> list[_T]:
+    """Everything that is in a queue now, oldest first."""
+    taken: list[_T] = []
+    while True:
+        try:
+            taken.append(queue.get_nowait())
+        except Empty:
+            return taken
