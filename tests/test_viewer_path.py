@@ -298,7 +298,7 @@ NAN = [[float("nan")] * 4] * 4
         ({"frames": []}, "must have 'frames'"),
         ({"frames": [3]}, "4x4 finite numbers"),
         ({"frames": [{"transform_matrix": NAN}]}, "4x4 finite numbers"),
-        ({"frames": [{"transform_matrix": [["a"]]}]}, "could not convert"),
+        ({"frames": [{"transform_matrix": [["a"]]}]}, "must be 4x4 numbers"),
         ({"frames": [{"transform_matrix": [[{}]]}]}, "must be 4x4 numbers"),
         ({"frames": [{"transform_matrix": EYE, "time": "now"}]}, "'time' must be seconds"),
         ({"frames": [{"transform_matrix": EYE, "time": -1}]}, "'time' must be seconds"),

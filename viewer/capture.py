@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from donerf.files import write_atomically, write_text
 from donerf.renderer import RendererInfo
 from viewer.arguments import MAX_EDGE, MAX_SAMPLES
 from viewer.fly_camera import make_camera
+from viewer.path_file import matrix_from_json
 from viewer.render_modes import RenderMode
 from viewer.worker import Picture
 
@@ -86,18 +88,17 @@ def read_pose(path: Path) -> PoseFile:
         ) from None
     except ValueError as error:
         raise ValueError(f"a pose file must be JSON: {error} in {path}") from None
+    return pose_from_json(document, path)
+
+
+def pose_from_json(document: Any, path: Path) -> PoseFile:
+    """Check what was read from a pose file, or from the clipboard."""
     if not isinstance(document, dict) or "transform_matrix" not in document:
         raise ValueError(f"a pose file must have a 'transform_matrix', {path} has none")
     try:
-        matrix = np.array(document["transform_matrix"], dtype=np.float64)
-    except (ValueError, TypeError, OverflowError):
-        raise ValueError(f"'transform_matrix' must be 4x4 numbers in {path}") from None
-    try:
-        # A camera checks that the pose is finite and rigid.
-        matrix = make_camera(matrix, 1, 1, math.pi / 2).world_from_camera
         return PoseFile(
             path,
-            matrix,
+            matrix_from_json(document["transform_matrix"]),
             fov_x=_angle(document.get("camera_angle_x")),
             size=_size(document.get("size")),
             samples=_count(document.get("samples")),

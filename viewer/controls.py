@@ -36,6 +36,19 @@ class Action(Enum):
     SHOW_ENTROPY = auto()
     SHOW_SAMPLE_COUNT = auto()
     SHOW_OPACITY = auto()
+    KEY_FRAME = auto()
+    REMOVE_KEY_FRAME = auto()
+    UNDO = auto()
+    REDO = auto()
+    SAVE_PATH = auto()
+    FILM = auto()
+    NEXT_VIEW = auto()
+    PREVIOUS_VIEW = auto()
+    BOOKMARK = auto()
+    NEXT_BOOKMARK = auto()
+    COPY_POSE = auto()
+    PASTE_POSE = auto()
+    COMPARE = auto()
     SCREENSHOT = auto()
     FULL_SCREEN = auto()
     RELEASE = auto()
@@ -114,6 +127,17 @@ class Binding:
         return name in self.inputs
 
 
+def _letter(letter: str, action: Action, meaning: str) -> Binding:
+    """A key by what is printed on it."""
+    return Binding((letter,), letter, action, meaning, by_letter=True)
+
+
+def _with_control(letter: str, action: Action, meaning: str) -> Binding:
+    """A key by what is printed on it, together with Ctrl."""
+    label = f"Ctrl+{letter}"
+    return Binding((letter,), label, action, meaning, by_letter=True, needs_control=True)
+
+
 BINDINGS = (
     Binding(("W", "UP"), "W, up arrow", Action.FORWARD, "fly forward", is_held=True),
     Binding(("S", "DOWN"), "S, down arrow", Action.BACKWARD, "fly backward", is_held=True),
@@ -140,10 +164,13 @@ BINDINGS = (
         is_held=True,
     ),
     Binding(("HOME",), "Home", Action.HOME, "back to the start: place, direction and speed"),
-    Binding(("SPACE",), "Space", Action.FLIGHT, "start or stop the default flight"),
     Binding(
-        ("F",), "F", Action.FREE, "leave the view cell, or return (extrapolated)", by_letter=True
+        ("SPACE",),
+        "Space",
+        Action.FLIGHT,
+        "fly the camera path, or else the default flight; again: stop",
     ),
+    _letter("F", Action.FREE, "leave the view cell, or return (extrapolated)"),
     Binding(("EQUAL", "KP_ADD"), "=", Action.MORE_SAMPLES, "more samples per ray (1 ... 16)"),
     Binding(("MINUS", "KP_SUBTRACT"), "-", Action.FEWER_SAMPLES, "fewer samples per ray"),
     Binding(("1", "KP_1"), "1", Action.SHOW_COLOR, "show color"),
@@ -152,12 +179,23 @@ BINDINGS = (
     Binding(("4", "KP_4"), "4", Action.SHOW_ENTROPY, "show how undecided the oracle is (entropy)"),
     Binding(("5", "KP_5"), "5", Action.SHOW_SAMPLE_COUNT, "show how many samples a ray got"),
     Binding(("6", "KP_6"), "6", Action.SHOW_OPACITY, "show opacity"),
-    Binding(
-        ("P",), "P", Action.SCREENSHOT, "save a picture, and beside it its pose", by_letter=True
-    ),
+    _letter("K", Action.KEY_FRAME, "add a key frame to the camera path"),
+    Binding(("DELETE",), "Delete", Action.REMOVE_KEY_FRAME, "remove the selected key frame"),
+    _with_control("Z", Action.UNDO, "undo a change of the path"),
+    _with_control("Y", Action.REDO, "do it again after all"),
+    _with_control("S", Action.SAVE_PATH, "save the path"),
+    _with_control("E", Action.FILM, "film the path, or the default flight; again: stop"),
+    Binding(("RIGHT_BRACKET",), "]", Action.NEXT_VIEW, "go to the next view of the data set"),
+    Binding(("LEFT_BRACKET",), "[", Action.PREVIOUS_VIEW, "go to the view before"),
+    _letter("C", Action.COMPARE, "split the picture to compare; again: the next way, and off"),
+    _letter("B", Action.BOOKMARK, "remember this place"),
+    _letter("N", Action.NEXT_BOOKMARK, "go to the next place remembered"),
+    _with_control("C", Action.COPY_POSE, "copy the pose"),
+    _with_control("V", Action.PASTE_POSE, "go to a pose that was copied"),
+    _letter("P", Action.SCREENSHOT, "save a picture, and beside it its pose"),
     Binding(("F11",), "F11", Action.FULL_SCREEN, "full screen, or back"),
     Binding(("ESCAPE",), "Esc", Action.RELEASE, "free the pointer, leave full screen"),
-    Binding(("Q",), "Ctrl+Q", Action.QUIT, "quit", by_letter=True, needs_control=True),
+    _with_control("Q", Action.QUIT, "quit"),
 )
 
 
@@ -177,6 +215,6 @@ def help_text() -> str:
     lines = [f"  {binding.label:<{width}}  {binding.meaning}" for binding in BINDINGS]
     note = (
         "W A S D E Q mean places on the keyboard, so they lie together on every layout;\n"
-        "F, P and Ctrl+Q mean the letters printed on the keys."
+        "the other letters mean what is printed on the keys."
     )
     return "\n".join(("Keys and mouse:", *lines, "", note))

@@ -91,16 +91,19 @@ def path_from_json(document: Any, path: Path) -> PathFile:
     return PathFile(path, matrices, times, is_smooth)
 
 
-def _matrix(frame: Any, i: int, path: Path) -> np.ndarray:
-    values = frame.get("transform_matrix") if isinstance(frame, dict) else None
+def matrix_from_json(values: Any) -> np.ndarray:
+    """A (4, 4) world_from_camera from nested lists; raises ValueError when it is none."""
     try:
         matrix = np.array(values, dtype=np.float64)
-        # A camera checks that the pose is finite and rigid.
-        return make_camera(matrix, 1, 1, math.pi / 2).world_from_camera
-    except (TypeError, OverflowError):
-        raise ValueError(
-            f"'transform_matrix' must be 4x4 numbers, see frame {i} of {path}"
-        ) from None
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError("'transform_matrix' must be 4x4 numbers") from None
+    # A camera checks that the pose is finite and rigid.
+    return make_camera(matrix, 1, 1, math.pi / 2).world_from_camera
+
+
+def _matrix(frame: Any, i: int, path: Path) -> np.ndarray:
+    try:
+        return matrix_from_json(frame.get("transform_matrix") if isinstance(frame, dict) else None)
     except ValueError as error:
         raise ValueError(f"{error}, in frame {i} of {path}") from None
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from donerf import ViewCell
 from viewer.camera_path import flight_pose
 from viewer.controls import Action
-from viewer.fly_camera import FlyFrame
+from viewer.fly_camera import FlyFrame, FlyPose
 
 # Flying through the cell's diagonal takes this long at the usual speed.
 CELL_SECONDS = 4.0
@@ -28,6 +29,20 @@ _DIRECTIONS = {
 }
 
 
+@dataclass(frozen=True)
+class Route:
+    """A flight that needs no hands.
+
+    seconds:    that it takes
+    pose:       where it is at a share of that time, in [0, 1]
+    is_closed:  it begins again where it ends; else it stops there
+    """
+
+    seconds: float
+    pose: Callable[[float], FlyPose]
+    is_closed: bool = False
+
+
 class Pilot:
     """Moves a pose through a cell. Times are seconds on any clock that only goes forward."""
 
@@ -39,7 +54,9 @@ class Pilot:
         self.speed = self.usual_speed
         self._time = now
         self._held: set[Action] = set()
-        self._phase: float | None = None
+        self._stick = np.zeros(3)
+        self._route: Route | None = None
+        self._phase = 0.0
 
     @property
     def usual_speed(self) -> float:
@@ -54,8 +71,13 @@ class Pilot:
 
     @property
     def is_on_flight(self) -> bool:
-        """Whether the default flight is on."""
-        return self._phase is not None
+        """Whether a route is being followed."""
+        return self._route is not None
+
+    @property
+    def route_seconds(self) -> float | None:
+        """How far along its route it is, seconds; None when it follows none."""
+        return self._phase * self._route.seconds if self._route is not None else None
 
     @property
     def is_moving(self) -> bool:
@@ -70,18 +92,39 @@ class Pilot:
 
     def go_to(self, matrix: np.ndarray) -> None:
         """Stand where a (4, 4) world_from_camera does; its roll is dropped."""
+        self._route = None
         self.pose = self.frame.pose_of(matrix)
+
+    def stand(self, pose: FlyPose) -> None:
+        """Stand at a pose."""
+        self._route = None
+        self.pose = pose
+
+    def follow(self, route: Route | None, now: float) -> None:
+        """Follow a route from its start until hands take over; None stops where it is."""
+        self.advance(now)
+        self._route, self._phase = route, 0.0
+        if route is not None:
+            self.pose = route.pose(0.0)
+
+    def push_stick(self, move: tuple[float, float, float], now: float) -> None:
+        """Fly with a stick, pushed (right, up, forward) by shares of its way, until it changes."""
+        if any(move) or self._stick.any():
+            self.advance(now)
+            self._stick = np.array(move)
+        if any(move):
+            self._route = None
 
     def press(self, action: Action, now: float) -> None:
         """An input went down; an action that is no flying is ignored."""
         self.advance(now)
         match action:
             case Action.HOME:
-                self._phase = None
+                self._route = None
                 self.pose = self.frame.home()
                 self.speed = self.usual_speed
             case Action.FLIGHT:
-                self._phase = 0.0 if self._phase is None else None
+                self.follow(default_route(self.frame) if self._route is None else None, now)
             case Action.FREE:
                 self._toggle_free()
             case Action.SPEED_UP:
@@ -91,7 +134,7 @@ class Pilot:
             case Action.FAST | Action.SLOW:
                 self._held.add(action)
             case _ if action in _DIRECTIONS:
-                self._phase = None
+                self._route = None
                 self._held.add(action)
 
     def release(self, action: Action, now: float) -> None:
@@ -103,30 +146,40 @@ class Pilot:
         """The window lost the focus: nobody will tell when the keys go up."""
         self.advance(now)
         self._held.clear()
+        self._stick = np.zeros(3)
 
     def look(self, left: float, up: float, now: float) -> None:
         """Turn by shares of the field of view, so that a drag holds on to what it grabbed."""
         self.advance(now)
-        self._phase = None
+        self._route = None
         fov = self.frame.cell.fov_x
         self.pose = self.frame.turned(self.pose, left * fov, up * fov)
 
     def advance(self, now: float) -> None:
-        """Move on to the time `now`, as the held keys or the default flight say."""
+        """Move on to the time `now`, as the held keys or a route say."""
         seconds = min(max(now - self._time, 0.0), LONGEST_STEP_SECONDS)
         self._time = now
-        if self._phase is not None:
-            self._phase = (self._phase + seconds / FLIGHT_SECONDS) % 1
-            self.pose = flight_pose(self.frame, self._phase)
-        elif (length := np.linalg.norm(self._direction)) > 0:
-            step = self._direction / length * self.speed_now * seconds
+        if self._route is not None:
+            self._advance_on(self._route, seconds)
+        elif np.any(direction := self._direction):
+            step = direction * self.speed_now * seconds
             self.pose = self.frame.moved(self.pose, step, self.is_free)
+
+    def _advance_on(self, route: Route, seconds: float) -> None:
+        phase = self._phase + seconds / route.seconds
+        self._phase = phase % 1 if route.is_closed else min(phase, 1.0)
+        self.pose = route.pose(self._phase)
+        if self._phase == 1.0:
+            self._route = None
 
     @property
     def _direction(self) -> np.ndarray:
-        """(3,) right, up, forward; zero when no key is held, or two that cancel out."""
+        """(3,) right, up, forward, 1 long at most; zero when nothing is held, or cancels out."""
         held = [_DIRECTIONS[action] for action in self._held if action in _DIRECTIONS]
-        return np.sum(held, axis=0) if held else np.zeros(3)
+        keys = np.sum(held, axis=0) if held else np.zeros(3)
+        length = np.linalg.norm(keys)
+        both = self._stick + (keys / length if length > 0 else 0.0)
+        return both / max(float(np.linalg.norm(both)), 1.0)
 
     def _toggle_free(self) -> None:
         self.is_free = not self.is_free
@@ -137,3 +190,8 @@ class Pilot:
     def _change_speed(self, factor: float) -> None:
         usual = self.usual_speed
         self.speed = min(max(self.speed * factor, usual / 100), usual * 100)
+
+
+def default_route(frame: FlyFrame) -> Route:
+    """The default flight, round and round."""
+    return Route(FLIGHT_SECONDS, lambda phase: flight_pose(frame, phase), is_closed=True)

@@ -239,11 +239,11 @@ class RenderWorker:
 
     def results(self) -> list[Result]:
         """What became of requests since the last call, oldest first."""
-        return _drain(self._results)
+        return drain(self._results)
 
     def task_ends(self) -> list[TaskEnd]:
         """The tasks that have ended since the last call, oldest first."""
-        return _drain(self._task_ends)
+        return drain(self._task_ends)
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Stop between two tiles and wait for the thread to end; captures are saved before.
@@ -306,7 +306,7 @@ def one_line(error: Exception) -> str:
 _T = TypeVar("_T")
 
 
-def _drain(queue: SimpleQueue[_T]) -> list[_T]:
+def drain(queue: SimpleQueue[_T]) -> list[_T]:
     """Everything that is in a queue now, oldest first."""
     taken: list[_T] = []
     while True:
