@@ -3,13 +3,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
-from viewer_scene import CELL, write_oracle, write_scene
+from viewer_scene import CELL, DATA_SIZE, write_data, write_oracle, write_scene
 
 from donerf import load_scene, make_renderer
 from viewer.app import main
@@ -18,7 +19,7 @@ from viewer.capture import read_pose, save_capture
 from viewer.film import open_film
 from viewer.fly_camera import FlyFrame, FlyPose, make_camera
 from viewer.render_modes import RenderMode
-from viewer.worker import RenderRequest, render_picture
+from viewer.rendering import RenderRequest, render_picture
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., dict]
@@ -214,14 +215,40 @@ def test_captures_never_replace_each_other(scene: Path):
     assert [path.name for path in paths] == ["noise-0001.png", "noise-0002.png"]
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_every_mode_gives_a_picture_of_its_own(run: Run, tmp_path: Path, mode: str):
-    run("--size", "16x12", "--mode", mode, "--out", "mode.png")
+def test_every_mode_gives_a_picture_of_its_own(run: Run, tmp_path: Path):
+    data, scene = write_data(tmp_path)
+    pictures = []
+    for mode in MODES:
+        options = ("--data", str(data), "--view", "1", "--samples", "2", "--mode", mode)
+        main([str(scene), "--device", "cpu", "--precision", "fp32", "--out", "m.png", *options])
+        pictures.append(read_png(tmp_path / "m.png"))
 
-    assert read_png(tmp_path / "mode.png").shape == (12, 16, 3)
+    assert {picture.shape for picture in pictures} == {(DATA_SIZE[1], DATA_SIZE[0], 3)}
+    assert all(picture.std() > 0 for picture in pictures)
+    assert len({picture.tobytes() for picture in pictures}) == len(MODES)
 
 
-@pytest.mark.parametrize("mode", MODES)
+def test_the_error_needs_something_to_compare_with(run: Run):
+    with pytest.raises(ValueError, match="this renderer shows"):
+        run("--mode", "error", "--size", "8x8", "--out", "p.png")
+
+
+def test_a_view_that_the_data_set_lacks_is_told(run: Run, tmp_path: Path):
+    data, scene = write_data(tmp_path)
+
+    with pytest.raises(ValueError, match=r"one of the 3 'test' views of .* got 3"):
+        main([str(scene), "--data", str(data), "--view", "3", "--out", "p.png"])
+
+
+def test_a_data_set_of_another_place_is_refused(tmp_path: Path):
+    data, _ = write_data(tmp_path)
+    elsewhere = write_scene(tmp_path, replace(CELL, center=(50.0, 0.0, 0.0)))
+
+    with pytest.raises(ValueError, match="must lie in the scene's view cell"):
+        main([str(elsewhere), "--data", str(data), "--view", "0", "--out", "p.png"])
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "error"])
 def test_a_scene_without_shading_shows_its_distances_in_gray(tmp_path: Path, mode: str):
     scene, out = str(write_oracle(tmp_path)), tmp_path / "oracle.png"
     options = ("--device", "cpu", "--precision", "fp32", "--size", "16x12", "--mode", mode)
@@ -248,7 +275,10 @@ def test_the_command_line_knows_every_mode():
         (["--samples", "2.5"], "must be a whole number"),
         (["--frames", "none"], "must be a whole number"),
         (["--budget-ms", "nan"], "must be milliseconds"),
-        (["--mode", "normals"], "invalid choice"),
+        (["--mode", "x-ray"], "invalid choice"),
+        (["--view", "3"], "name that with --data"),
+        (["--view", "-1"], "0 is the first view"),
+        (["--data", "d", "--view", "1", "--pose", "p.json"], "leave one of them out"),
         (["--bogus"], "unrecognized arguments: --bogus"),
         (["--out", "p.png", "--frames", "9"], "holds one picture"),
         (["--out", "p.mp4", "--pose", "p.json"], "must end in .png"),
@@ -272,7 +302,7 @@ def test_a_wrong_option_is_one_sentence(options: list[str], sentence: str):
         (f'{{"transform_matrix": {np.diag([2.0, 1, 1, 1]).tolist()}}}', "no scale"),
         (f'{{"transform_matrix": {np.eye(4).tolist()}, "size": [4]}}', "'size' must be"),
         (f'{{"transform_matrix": {np.eye(4).tolist()}, "size": [200000, 9]}}', "1 ... 16384 pix"),
-        (f'{{"transform_matrix": {np.eye(4).tolist()}, "samples": 0}}', "'samples' must be"),
+        (f'{{"transform_matrix": {np.eye(4).tolist()}, "samples": 0}}', "'samples' and"),
         (f'{{"transform_matrix": {np.eye(4).tolist()}, "samples": 1000000000}}', "1 ... 256, got"),
         (f'{{"transform_matrix": {[[10**400] * 4] * 4}}}', "must be 4x4 numbers"),
         (f'{{"transform_matrix": {np.eye(4).tolist()}, "camera_angle_x": 4}}', "'camera_angle_x'"),

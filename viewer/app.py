@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -19,12 +19,11 @@ from viewer.controls import help_text
 if TYPE_CHECKING:
     from donerf import Camera, Renderer, Scene, ViewCell
     from viewer.capture import PoseFile
+    from viewer.ground_truth import GroundTruth
+    from viewer.preferences import Preferences
     from viewer.status import StatusFile
     from viewer.window import Window
     from viewer.worker import Result
-
-CPU_BUDGET_MS = 66.0
-GPU_BUDGET_MS = 14.0
 
 
 def main(argv: Sequence[str], program: str = "python view.py") -> int | None:
@@ -58,6 +57,7 @@ class Setup:
     renderer: Renderer
     pose: PoseFile | None
     status: StatusFile
+    truth: GroundTruth | None = None
 
     @property
     def cell(self) -> ViewCell:
@@ -65,10 +65,15 @@ class Setup:
         return self.scene.cells[0].cell
 
     @property
-    def samples(self) -> int:
-        """Per ray: as asked for, else as the pose file says."""
+    def asked_samples(self) -> int | None:
+        """Per ray: as asked for, else as the pose file says, else None."""
         of_pose = self.pose.samples if self.pose is not None else None
-        return self.arguments.samples or of_pose or SAMPLES
+        return self.arguments.samples or of_pose
+
+    @property
+    def samples(self) -> int:
+        """Per ray of a film or picture."""
+        return self.asked_samples or SAMPLES
 
     @property
     def mode(self) -> str:
@@ -85,7 +90,8 @@ class Setup:
     @property
     def out(self) -> Path:
         """The file that is written without a display."""
-        return self.arguments.out or Path("fly.mp4" if self.pose is None else "picture.png")
+        is_picture = self.pose is not None or self.arguments.view is not None
+        return self.arguments.out or Path("picture.png" if is_picture else "fly.mp4")
 
 
 def _set_up(arguments: Arguments, status: StatusFile) -> Setup:
@@ -101,10 +107,26 @@ def _set_up(arguments: Arguments, status: StatusFile) -> Setup:
     if precision == "auto" and pose is not None and pose.precision is not None:
         # A screenshot is made again bit for bit only in the precision that it was made in.
         precision = pose.precision
+    truth = _open_truth(arguments, scene)
     renderer = make_renderer(scene, arguments.device, precision, arguments.backend)
-    setup = Setup(arguments, scene, renderer, pose, status)
+    setup = Setup(arguments, scene, renderer, pose, status, truth)
     _check_renderer(setup)
     return setup
+
+
+def _open_truth(arguments: Arguments, scene: Scene) -> GroundTruth | None:
+    """The data set to compare with, if one was named."""
+    from viewer.ground_truth import open_ground_truth
+
+    if arguments.data is None:
+        return None
+    truth = open_ground_truth(arguments.data, arguments.split, scene.cells[0].cell)
+    if arguments.view is not None and arguments.view >= len(truth):
+        raise ValueError(
+            f"--view must be one of the {len(truth)} '{arguments.split}' views of "
+            f"{arguments.data}, 0 ... {len(truth) - 1}, got {arguments.view}"
+        )
+    return truth
 
 
 def _check_pose(pose: PoseFile, scene: Scene, is_free: bool) -> None:
@@ -133,7 +155,7 @@ def _check_renderer(setup: Setup) -> None:
             f"this scene is rendered with {', '.join(map(str, counts))} samples per ray, got "
             f"{setup.samples}; choose one of them with --samples"
         )
-    modes = offered_modes(setup.renderer)
+    modes = offered_modes(setup.renderer.info, setup.truth is not None)
     if setup.mode not in modes:
         raise ValueError(
             f"this renderer shows {', '.join(modes)}, got '{setup.mode}'; choose with --mode"
@@ -175,28 +197,36 @@ def _say_no_window(setup: Setup, reason: str) -> None:
 def _fly(setup: Setup, window: Window) -> None:
     from viewer.capture import save_capture
     from viewer.fly import FlyLoop, Labels
-    from viewer.render_modes import RenderMode, offered_modes
-    from viewer.session import SAMPLE_COUNTS, Session, SessionSettings
+    from viewer.preferences import load_preferences, preferences_path, save_changes
+    from viewer.render_modes import RenderMode
+    from viewer.session import Session, session_settings
     from viewer.worker import RenderWorker
 
-    arguments, renderer = setup.arguments, setup.renderer
+    arguments, renderer, truth = setup.arguments, setup.renderer, setup.truth
     info = renderer.info
-    settings = SessionSettings(
-        modes=offered_modes(renderer),
-        sample_counts=info.sample_counts or SAMPLE_COUNTS,
-        samples=setup.samples,
+    path = preferences_path()
+    stored, note = load_preferences(path)
+    preferred = _with_options(stored, setup)
+    now = time.monotonic()
+    settings = replace(
+        session_settings(info, setup.scene, truth is not None),
         mode=RenderMode(setup.mode),
-        budget_ms=arguments.budget_ms or (CPU_BUDGET_MS if info.device == "cpu" else GPU_BUDGET_MS),
         is_free=arguments.free,
     )
-    session = Session(setup.cell, settings, window.framebuffer_size, time.monotonic())
+    session = Session(setup.cell, settings, window.framebuffer_size, now, preferred, truth)
     if setup.pose is not None:
         session.pilot.go_to(setup.pose.matrix)
+    if arguments.view is not None:
+        session.stand_at(arguments.view)
+    if note:
+        session.note(note, now)
+        print(f"note: {note}", file=sys.stderr)
     worker = RenderWorker(
         renderer,
         setup.scene,
         announce=window.wake,
         save=lambda picture, scene: save_capture(picture, arguments.captures, scene, info),
+        truth=truth,
     )
     try:
         loop = FlyLoop(window, session, worker, Labels(setup.scene.name, info))
@@ -207,6 +237,28 @@ def _fly(setup: Setup, window: Window) -> None:
         worker.close()
         window.destroy()
         tell_lost_captures(worker.results())
+        _remember(lambda: save_changes(path, preferred, session.preferences))
+
+
+def _with_options(preferences: Preferences, setup: Setup) -> Preferences:
+    """What the command line asks for goes before what was set in the window some day."""
+    if setup.asked_samples is not None:
+        preferences = preferences.changed("sampling", samples=setup.asked_samples)
+    if setup.arguments.budget_ms is not None:
+        preferences = preferences.changed("performance", budget_ms=setup.arguments.budget_ms)
+    counts = setup.renderer.info.sample_counts
+    if counts is not None and (before := preferences.sampling.samples) not in counts:
+        nearest = min(counts, key=lambda count: abs(count - before))
+        preferences = preferences.changed("sampling", samples=nearest)
+    return preferences
+
+
+def _remember(save: Callable[[], None]) -> None:
+    """The window is gone: what cannot be kept is no reason to fail."""
+    try:
+        save()
+    except OSError as error:
+        print(f"your settings were not saved: {error}", file=sys.stderr)
 
 
 def tell_lost_captures(results: list[Result]) -> None:
@@ -227,12 +279,18 @@ def _film(setup: Setup) -> None:
     from viewer.render_modes import RenderMode
 
     size, cell = setup.film_size, setup.cell
+    pose, truth, view = setup.pose, setup.truth, setup.arguments.view
     settings = FilmSettings(
-        setup.out, size, setup.samples, RenderMode(setup.mode), setup.arguments.fps
+        setup.out, size, setup.samples, RenderMode(setup.mode), setup.arguments.fps, view=view
     )
+    if pose is not None:
+        settings = replace(settings, placement=pose.placement, passes=pose.passes, look=pose.look)
     frames = setup.arguments.frames or FILM_FRAMES
     with _sigterm_as_interrupt():
-        if setup.pose is not None:
+        if truth is not None and view is not None:
+            camera = truth.cameras[view]
+            summary = make_picture(setup.renderer, cell, camera, settings, setup.status, truth)
+        elif setup.pose is not None:
             camera = setup.pose.camera(cell, size)
             summary = make_picture(setup.renderer, cell, camera, settings, setup.status)
         elif setup.out.suffix.lower() == ".png":

@@ -17,7 +17,17 @@ SAMPLES = 4
 MAX_SAMPLES = 256
 MAX_EDGE = 16_384
 # RenderMode says the same; it stands on torch, which takes seconds to import.
-MODES = ("color", "depth", "oracle-depth", "entropy", "sample-count", "opacity")
+MODES = (
+    "color",
+    "depth",
+    "oracle-depth",
+    "entropy",
+    "sample-places",
+    "normals",
+    "opacity",
+    "error",
+)
+SPLITS = ("train", "val", "test")
 
 DESCRIPTION = """\
 Fly through a neural scene in a window or, where there is no display, film the same flight.
@@ -50,6 +60,9 @@ class Arguments:
     mode: str | None
     pose: Path | None
     free: bool
+    data: Path | None
+    split: str
+    view: int | None
     budget_ms: float | None
     captures: Path
     device: str
@@ -59,6 +72,10 @@ class Arguments:
     help_keys: bool
 
     def __post_init__(self) -> None:
+        if self.view is not None and self.data is None:
+            raise ValueError("--view is a view of a data set; name that with --data")
+        if self.view is not None and self.pose is not None:
+            raise ValueError("--view and --pose both say where to start; leave one of them out")
         if self.out is None:
             return
         is_picture = self.out.suffix.lower() == ".png"
@@ -102,6 +119,12 @@ def _make_parser(program: str) -> _Parser:
     add("--mode", choices=MODES, help="what to show (color)")
     add("--pose", type=Path, metavar="JSON", help="start there; with --headless: one picture")
     add("--free", action="store_true", help="allow places outside the trained view cell")
+
+    truth = parser.add_argument_group("ground truth")
+    add = truth.add_argument
+    add("--data", type=Path, metavar="DIR", help="the scene's data set, to compare with")
+    add("--split", choices=SPLITS, default="test", help="which of its views (test)")
+    add("--view", type=_view, metavar="N", help="start at a view, 0 is the first")
 
     film = parser.add_argument_group("without a display")
     add = film.add_argument
@@ -162,6 +185,12 @@ def _whole(text: str, largest: int) -> int:
     if text.isascii() and text.isdigit() and 1 <= int(text) <= largest:
         return int(text)
     raise argparse.ArgumentTypeError(f"must be a whole number, 1 ... {largest}, got '{text}'")
+
+
+def _view(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number, 0 is the first view, got '{text}'")
 
 
 def _fps(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ import numpy as np
 
 from donerf import Camera, Scene, ViewCell
 from donerf.files import write_atomically, write_text
-from donerf.renderer import RendererInfo
+from donerf.renderer import Placement, RendererInfo
 from viewer.arguments import MAX_EDGE, MAX_SAMPLES
+from viewer.coloring import PLAIN, Look
 from viewer.fly_camera import make_camera
 from viewer.path_file import matrix_from_json
 from viewer.render_modes import RenderMode
-from viewer.worker import Picture
+from viewer.rendering import Picture
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class PoseFile:
     matrix:    (4, 4) world_from_camera
     fov_x:     horizontal field of view, radians
     size:      width and height, pixels
+    passes:    averaged, with rays moved within their pixels
     """
 
     path: Path
@@ -37,6 +39,9 @@ class PoseFile:
     samples: int | None = None
     mode: RenderMode | None = None
     precision: str | None = None
+    placement: Placement = "oracle"
+    passes: int = 1
+    look: Look = PLAIN
 
     def camera(self, cell: ViewCell, size: tuple[int, int]) -> Camera:
         """The camera that it stands for, with a picture of `size` pixels."""
@@ -68,6 +73,9 @@ def save_capture(picture: Picture, folder: Path, scene: Scene, info: RendererInf
         "size": [intrinsics.width, intrinsics.height],
         "samples": request.samples,
         "mode": request.mode,
+        "placement": request.placement,
+        "passes": request.passes,
+        **vars(request.look),
         "scene": scene.name,
         "scene_sha256": scene.metadata.sha256,
         "backend": info.backend,
@@ -104,6 +112,9 @@ def pose_from_json(document: Any, path: Path) -> PoseFile:
             samples=_count(document.get("samples")),
             mode=RenderMode(document["mode"]) if document.get("mode") is not None else None,
             precision=_precision(document.get("precision")),
+            placement=_placement(document.get("placement")),
+            passes=_count(document.get("passes")) or 1,
+            look=_look(document),
         )
     except ValueError as error:
         raise ValueError(f"{error}, in {path}") from None
@@ -130,7 +141,9 @@ def _count(value: object) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or not 1 <= value <= MAX_SAMPLES:
-        raise ValueError(f"'samples' must be a whole number, 1 ... {MAX_SAMPLES}, got {value!r}")
+        raise ValueError(
+            f"'samples' and 'passes' must be whole numbers, 1 ... {MAX_SAMPLES}, got {value!r}"
+        )
     return value
 
 
@@ -138,6 +151,28 @@ def _precision(value: object) -> str | None:
     if value not in (None, "fp32", "bf16"):
         raise ValueError(f"'precision' must be fp32 or bf16, got {value!r}")
     return str(value) if value is not None else None
+
+
+def _placement(value: object) -> Placement:
+    match value:
+        case None:
+            return "oracle"
+        case "oracle":
+            return "oracle"
+        case "uniform":
+            return "uniform"
+    raise ValueError(f"'placement' must be oracle or uniform, got {value!r}")
+
+
+def _look(document: dict[str, object]) -> Look:
+    values: dict[str, float | None] = {}
+    for field in fields(Look):
+        value = document.get(field.name, field.default)
+        is_number = isinstance(value, int | float) and math.isfinite(value)
+        if not (is_number or (value is None and field.default is None)):
+            raise ValueError(f"'{field.name}' must be a number, got {value!r}")
+        values[field.name] = value  # type: ignore[assignment]  # checked just now
+    return Look(**values)  # type: ignore[arg-type]
 
 
 def _free_path(folder: Path, name: str) -> Path:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+_CONTROL_KEYS = ("LEFT_CONTROL", "RIGHT_CONTROL")
+
 
 class Action(Enum):
     """What an input asks for."""
@@ -34,7 +36,8 @@ class Action(Enum):
     SHOW_DEPTH = auto()
     SHOW_ORACLE_DEPTH = auto()
     SHOW_ENTROPY = auto()
-    SHOW_SAMPLE_COUNT = auto()
+    SHOW_SAMPLE_PLACES = auto()
+    SHOW_NORMALS = auto()
     SHOW_OPACITY = auto()
     KEY_FRAME = auto()
     REMOVE_KEY_FRAME = auto()
@@ -49,6 +52,13 @@ class Action(Enum):
     COPY_POSE = auto()
     PASTE_POSE = auto()
     COMPARE = auto()
+    SHOW_ERROR = auto()
+    ORACLE = auto()
+    LOCK = auto()
+    PROBE = auto()
+    PANEL = auto()
+    HUD = auto()
+    HELP = auto()
     SCREENSHOT = auto()
     FULL_SCREEN = auto()
     RELEASE = auto()
@@ -119,7 +129,9 @@ class Binding:
 
     def matches(self, pressed: Input) -> bool:
         """Whether this input means this line. Ctrl+W must not fly, so Ctrl has to agree."""
-        if self.needs_control != pressed.is_control:
+        # Systems disagree whether the Ctrl key itself is pressed with Ctrl down.
+        is_control = pressed.is_control and pressed.place not in _CONTROL_KEYS
+        if self.needs_control != is_control:
             return False
         # A keyboard without Latin letters (Greek, Cyrillic) is read by place as well.
         has_letter = pressed.letter is not None and pressed.letter.isascii()
@@ -177,8 +189,22 @@ BINDINGS = (
     Binding(("2", "KP_2"), "2", Action.SHOW_DEPTH, "show depth, from the shaded samples"),
     Binding(("3", "KP_3"), "3", Action.SHOW_ORACLE_DEPTH, "show the depth that the oracle expects"),
     Binding(("4", "KP_4"), "4", Action.SHOW_ENTROPY, "show how undecided the oracle is (entropy)"),
-    Binding(("5", "KP_5"), "5", Action.SHOW_SAMPLE_COUNT, "show how many samples a ray got"),
-    Binding(("6", "KP_6"), "6", Action.SHOW_OPACITY, "show opacity"),
+    Binding(("5", "KP_5"), "5", Action.SHOW_SAMPLE_PLACES, "show where the samples of a ray went"),
+    Binding(("6", "KP_6"), "6", Action.SHOW_NORMALS, "show which way surfaces face, from depth"),
+    Binding(("7", "KP_7"), "7", Action.SHOW_OPACITY, "show opacity"),
+    Binding(("8", "KP_8"), "8", Action.SHOW_ERROR, "show the error against the data set (--data)"),
+    _letter("O", Action.ORACLE, "without the oracle, or with it, in equal time"),
+    _letter("L", Action.LOCK, "lock the resolution while moving, or not"),
+    Binding(
+        ("LEFT_CONTROL", "RIGHT_CONTROL"),
+        "Ctrl held",
+        Action.PROBE,
+        "probe the ray under the pointer",
+        is_held=True,
+    ),
+    Binding(("TAB",), "Tab", Action.PANEL, "show or hide the panel"),
+    _letter("I", Action.HUD, "show or hide the numbers"),
+    Binding(("H", "F1"), "H, F1", Action.HELP, "show or hide this help", by_letter=True),
     _letter("K", Action.KEY_FRAME, "add a key frame to the camera path"),
     Binding(("DELETE",), "Delete", Action.REMOVE_KEY_FRAME, "remove the selected key frame"),
     _with_control("Z", Action.UNDO, "undo a change of the path"),

@@ -11,19 +11,23 @@ from pathlib import Path
 import numpy as np
 
 from donerf import Camera, Renderer, ViewCell
+from donerf.renderer import Placement
 from viewer.capture import save_png
+from viewer.coloring import PLAIN, Look
 from viewer.film import open_film
+from viewer.ground_truth import GroundTruth
 from viewer.render_modes import RenderMode
-from viewer.worker import Picture, RenderRequest, render_picture
+from viewer.rendering import Picture, RenderRequest, render_picture
 
 
 @dataclass(frozen=True)
 class FilmSettings:
     """What to make of a flight.
 
-    out:   *.mp4, *.gif, a folder, or *.png for a single picture
-    size:  width and height, pixels
-    fps:   of the film when it is played
+    out:       *.mp4, *.gif, a folder, or *.png for a single picture
+    size:      width and height, pixels
+    fps:       of the film when it is played
+    placement, passes, look, view:  as in `RenderRequest`
     """
 
     out: Path
@@ -31,6 +35,10 @@ class FilmSettings:
     samples: int
     mode: RenderMode
     fps: int
+    placement: Placement = "oracle"
+    passes: int = 1
+    look: Look = PLAIN
+    view: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,10 +116,17 @@ def export_film(
 
 
 def export_picture(
-    renderer: Renderer, cell: ViewCell, camera: Camera, settings: FilmSettings
+    renderer: Renderer,
+    cell: ViewCell,
+    camera: Camera,
+    settings: FilmSettings,
+    truth: GroundTruth | None = None,
 ) -> Summary:
-    """Render one picture to a PNG file."""
-    picture = _render(renderer, cell, camera, settings, never)
+    """Render one picture to a PNG file.
+
+    truth:  what `settings.view` is compared with
+    """
+    picture = _render(renderer, cell, camera, settings, never, truth)
     save_png(settings.out, picture.pixels)
     return _summarize(renderer, settings, [_Cost(picture.ms, picture.mean_samples)])
 
@@ -134,9 +149,20 @@ def _render(
     camera: Camera,
     settings: FilmSettings,
     is_to_stop: Callable[[], bool],
+    truth: GroundTruth | None = None,
 ) -> Picture:
-    request = RenderRequest(camera, settings.samples, settings.mode)
-    picture = None if is_to_stop() else render_picture(renderer, request, cell, is_to_stop)
+    request = RenderRequest(
+        camera,
+        settings.samples,
+        settings.mode,
+        placement=settings.placement,
+        passes=settings.passes,
+        look=settings.look,
+        view=settings.view,
+    )
+    if is_to_stop():
+        raise _Stopped
+    picture = render_picture(renderer, request, cell, is_to_stop, truth)
     if picture is None:
         raise _Stopped
     return picture

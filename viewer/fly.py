@@ -37,6 +37,13 @@ class Labels:
     info: RendererInfo
 
 
+def fitted_area(picture: tuple[int, int], window: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where a picture of another shape lies: (left, bottom, width, height), in window pixels."""
+    scale = min(window[0] / picture[0], window[1] / picture[1])
+    width, height = round(picture[0] * scale), round(picture[1] * scale)
+    return (window[0] - width) // 2, (window[1] - height) // 2, width, height
+
+
 class FlyLoop:
     """Runs a session in a window until it is closed. Never waits for the renderer."""
 
@@ -77,7 +84,7 @@ class FlyLoop:
         if (request := session.next_request(now)) is not None:
             self._worker.submit(request)
         if fresh and session.shown is not None:
-            self._picture.upload(session.shown.pixels)
+            self._picture.upload(session.shown.values)
             self._clock.tick(now)
             self.frames += 1
         session.forget_message(now)
@@ -130,7 +137,13 @@ class FlyLoop:
             self._window.capture_pointer(False)
 
     def _draw(self, target: moderngl.Framebuffer, size: tuple[int, int]) -> None:
-        self._picture.draw(target, (0, 0, *size))
+        shown = self._session.shown
+        target.clear(*self._session.preferences.viewing.background)
+        if shown is not None:
+            area = (
+                fitted_area(shown.size, size) if shown.request.view is not None else (0, 0, *size)
+            )
+            self._picture.draw(target, area, self._session.look, shown.ends)
         if self._banner_shown is not None:
             self._banner.draw(target, (0, 0, size[0], 30))
 
@@ -170,8 +183,8 @@ class FlyLoop:
         return Status(
             state,
             frames=self.frames,
-            size=(request.camera.intrinsics.width, request.camera.intrinsics.height),
-            samples=request.samples,
+            size=session.shown.size,
+            samples=session.samples,
             mode=request.mode,
             position=position,
             error=session.error,

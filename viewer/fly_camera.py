@@ -83,6 +83,11 @@ class FlyFrame:
         position = pose.position + offset
         return replace(pose, position=position if is_free else self.cell.clamp(position))
 
+    def into_cone(self, pose: FlyPose) -> FlyPose:
+        """The same place, looking in the nearest trained direction."""
+        pitch = self.base_pitch + _clamp(pose.pitch - self.base_pitch, self.cone[1])
+        return replace(pose, yaw=_clamp(pose.yaw, self.cone[0]), pitch=_clamp(pitch, MAX_PITCH))
+
     def is_in_cone(self, pose: FlyPose) -> bool:
         """Whether the direction is among those that the networks were trained on."""
         slack = 1e-6

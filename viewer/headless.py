@@ -15,6 +15,7 @@ from viewer.film_export import (
     export_film,
     export_picture,
 )
+from viewer.ground_truth import GroundTruth
 from viewer.status import State, Status, StatusFile
 
 
@@ -47,10 +48,15 @@ def make_film(
 
 
 def make_picture(
-    renderer: Renderer, cell: ViewCell, camera: Camera, settings: FilmSettings, status: StatusFile
+    renderer: Renderer,
+    cell: ViewCell,
+    camera: Camera,
+    settings: FilmSettings,
+    status: StatusFile,
+    truth: GroundTruth | None = None,
 ) -> Summary:
     """Render one picture to a PNG file."""
-    summary = export_picture(renderer, cell, camera, settings)
+    summary = export_picture(renderer, cell, camera, settings, truth)
     status.write(_status("done", 1, settings))
     return summary
 

@@ -40,13 +40,13 @@ def make_title(scene: str, session: Session, clock: FrameClock, info: RendererIn
     if session.shown is None:
         return f"{scene} - first picture ..."
     request, ms = session.shown.request, session.shown.ms
-    size = request.camera.intrinsics
+    width, height = session.shown.size
     scale = round(100 * session.resolution.ladder[request.rung])
     fps = f"{clock.fps:.1f} fps" if request.is_moving and clock.fps is not None else "still"
     parts = [
         f"{fps}, {ms:.0f} ms",
-        f"{size.width}x{size.height} ({scale} %)",
-        f"S={request.samples}",
+        f"{width}x{height} ({scale} %)",
+        f"S={request.samples}" + (f" x{request.passes}" if request.passes > 1 else ""),
         str(request.mode),
         f"{info.backend} {info.device} {info.precision}",
         f"speed {session.pilot.speed_now:.2g}/s",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,10 @@ FLIGHT_SECONDS = 20.0
 # A pause between two pictures (a window dragged, a laptop asleep) is no reason to leap.
 LONGEST_STEP_SECONDS = 0.25
 WHEEL_FACTOR = 1.1
+# Looking beyond the trained directions, the view comes back: the rest halves about this often.
+TURN_BACK_SECONDS = 0.12
+# Closer to the limit than this it is there.
+TURN_BACK_DONE = math.radians(0.02)
 
 _DIRECTIONS = {
     Action.FORWARD: (0.0, 0.0, 1.0),
@@ -82,7 +87,13 @@ class Pilot:
     @property
     def is_moving(self) -> bool:
         """Whether time alone changes the pose."""
-        return self.is_on_flight or bool(np.any(self._direction))
+        return self.is_on_flight or bool(np.any(self._direction)) or self._is_turning_back
+
+    @property
+    def _is_turning_back(self) -> bool:
+        inside = self.frame.into_cone(self.pose)
+        is_outside = (inside.yaw, inside.pitch) != (self.pose.yaw, self.pose.pitch)
+        return is_outside and not self.is_free
 
     @property
     def is_extrapolating(self) -> bool:
@@ -161,9 +172,12 @@ class Pilot:
         self._time = now
         if self._route is not None:
             self._advance_on(self._route, seconds)
-        elif np.any(direction := self._direction):
+            return
+        if np.any(direction := self._direction):
             step = direction * self.speed_now * seconds
             self.pose = self.frame.moved(self.pose, step, self.is_free)
+        if self._is_turning_back:
+            self._turn_back(seconds)
 
     def _advance_on(self, route: Route, seconds: float) -> None:
         phase = self._phase + seconds / route.seconds
@@ -180,6 +194,15 @@ class Pilot:
         length = np.linalg.norm(keys)
         both = self._stick + (keys / length if length > 0 else 0.0)
         return both / max(float(np.linalg.norm(both)), 1.0)
+
+    def _turn_back(self, seconds: float) -> None:
+        """Softly towards the nearest trained direction: elsewhere the networks make things up."""
+        inside = self.frame.into_cone(self.pose)
+        rest = 0.5 ** (seconds / TURN_BACK_SECONDS)
+        yaw = inside.yaw + (self.pose.yaw - inside.yaw) * rest
+        pitch = inside.pitch + (self.pose.pitch - inside.pitch) * rest
+        is_done = max(abs(yaw - inside.yaw), abs(pitch - inside.pitch)) < TURN_BACK_DONE
+        self.pose = inside if is_done else replace(self.pose, yaw=yaw, pitch=pitch)
 
     def _toggle_free(self) -> None:
         self.is_free = not self.is_free

@@ -7,54 +7,19 @@ message; the last good picture stays.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-import numpy as np
-
-from donerf import Camera, Renderer, Scene, ViewCell
-from donerf.renderer import StageTimes
-from viewer.render_modes import RenderMode, options_for, paint
+from donerf import Renderer, Scene
+from donerf.renderer import RendererInfo
+from viewer.ground_truth import GroundTruth
+from viewer.rendering import Accumulator, Picture, RenderRequest, render_picture
 
 # How long a picture that is being saved may keep a closed viewer alive.
 CLOSE_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class RenderRequest:
-    """A picture that is wanted.
-
-    rung:       of the resolution ladder, a note for whoever asked
-    is_moving:  part of a movement: always finished, so that there is something to see; a still
-                picture gives way to a newer request
-    is_capture: to be saved; not for the screen
-    """
-
-    camera: Camera
-    samples: int
-    mode: RenderMode
-    rung: int = 0
-    is_moving: bool = False
-    is_capture: bool = False
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A request fulfilled.
-
-    pixels:  (H, W, 4) uint8, row 0 on top
-    ms:      from the start of the work to the pixels on the CPU
-    """
-
-    request: RenderRequest
-    pixels: np.ndarray
-    ms: float
-    mean_samples: float
-    times: StageTimes
 
 
 @dataclass(frozen=True)
@@ -169,26 +134,14 @@ class Mailbox:
         return self._newest is not None or bool(self._captures)
 
     @property
+    def is_urgent(self) -> bool:
+        """Whether something waits that a refinement should make way for."""
+        return self.has_request or any(not task.gives_way for task in self._tasks)
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing at all waits to be begun."""
         return not self.has_request and not self._tasks
-
-
-def render_picture(
-    renderer: Renderer,
-    request: RenderRequest,
-    cell: ViewCell,
-    cancelled: Callable[[], bool] | None = None,
-) -> Picture | None:
-    """Render a request on this thread; None when cancelled between tiles."""
-    start = time.perf_counter()
-    options = options_for(request.mode, request.samples)
-    frame = renderer.render(request.camera, options, cancelled)
-    if frame is None:
-        return None
-    pixels = paint(frame, request.mode, cell, request.samples)
-    ms = (time.perf_counter() - start) * 1000
-    return Picture(request, pixels, ms, frame.mean_samples, frame.times)
 
 
 class RenderWorker:
@@ -200,14 +153,19 @@ class RenderWorker:
         scene: Scene,
         announce: Callable[[], None],
         save: Callable[[Picture, Scene], Path],
+        truth: GroundTruth | None = None,
     ) -> None:
         """Start the thread.
 
         scene:     that the renderer has loaded
         announce:  called from the thread when a result is there; wakes the window
         save:      called from the thread with a captured picture; returns the file's path
+        truth:     that pictures at the views of a data set are compared with
         """
+        self._given_renderer = renderer
         self._renderer = renderer
+        self._truth = truth
+        self._accumulator = Accumulator()
         self._scene = scene
         self._announce = announce
         self._save = save
@@ -231,9 +189,26 @@ class RenderWorker:
         def run(renderer: Renderer, _: Callable[[], bool]) -> Scene:
             renderer.load(scene)
             self._scene = scene
+            self._accumulator = Accumulator()
             return scene
 
         task = Task(f"load {scene.name}", run)
+        self.submit_task(task)
+        return task
+
+    def replace_renderer(self, make: Callable[[Scene], Renderer]) -> Task:
+        """Go on with another renderer; its end, with its `RendererInfo`, is among `task_ends`.
+
+        make:  called on the thread with the present scene; if it fails, the old one stays
+        """
+
+        def run(old: Renderer, _: Callable[[], bool]) -> RendererInfo:
+            self._renderer = make(self._scene)
+            self._accumulator = Accumulator()
+            old.close()
+            return self._renderer.info
+
+        task = Task("renderer", run)
         self.submit_task(task)
         return task
 
@@ -256,6 +231,9 @@ class RenderWorker:
         self._thread.join(seconds)
         self._mailbox.abandon()
         self._thread.join()
+        # Whoever made the first one closes it.
+        if self._renderer is not self._given_renderer:
+            self._renderer.close()
 
     def _run(self) -> None:
         while (work := self._mailbox.take()) is not None:
@@ -280,14 +258,18 @@ class RenderWorker:
         def is_obsolete() -> bool:
             if request.is_capture:
                 return self._mailbox.is_abandoned
-            gives_way = not request.is_moving and self._mailbox.has_request
+            gives_way = not request.is_moving and self._mailbox.is_urgent
             return self._mailbox.is_closed or gives_way
 
         try:
             if is_obsolete():
                 return Cancelled(request)
             cell = self._scene.cells[0].cell
-            picture = render_picture(self._renderer, request, cell, is_obsolete)
+            # A capture does not disturb the passes of the picture on the screen.
+            passes = Accumulator() if request.is_capture else self._accumulator
+            picture = render_picture(
+                self._renderer, request, cell, is_obsolete, self._truth, passes
+            )
             if picture is None:
                 return Cancelled(request)
             if request.is_capture:

@@ -1,0 +1,188 @@
+"""A wanted picture, and how a renderer fulfills it; on whatever thread may use the renderer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from donerf import Camera, Frame, Renderer, ViewCell
+from donerf.evaluation.metrics import psnr
+from donerf.renderer import Output, Placement, RenderOptions, StageTimes
+from viewer.coloring import PLAIN, UNIT, Look, RampRange, colors_of, ramp_ends
+from viewer.ground_truth import GroundTruth, error_of
+from viewer.render_modes import RenderMode, options_for, values_of
+from viewer.settling import subpixel_offset
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """A picture that is wanted.
+
+    rung:       of the resolution ladder, a note for whoever asked
+    is_moving:  part of a movement: always finished, so that there is something to see; a still
+                picture gives way to a newer request
+    is_capture: to be saved; not for the screen
+    placement:  who says where the samples go
+    passes:     rendered with rays moved within their pixels, and averaged; colors only
+    look:       of a picture that is saved; the window has its own
+    view:       of the data set, that the camera is the same as; None where it is no such
+    """
+
+    camera: Camera
+    samples: int
+    mode: RenderMode
+    rung: int = 0
+    is_moving: bool = False
+    is_capture: bool = False
+    placement: Placement = "oracle"
+    passes: int = 1
+    look: Look = PLAIN
+    view: int | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A request fulfilled.
+
+    values:  (H, W, 4) uint8 with row 0 on top, or (H, W) float32 that get their colors when shown
+    ms:      from the start of the work to the values on the CPU
+    ends:    of the ramp of colors that values get
+    psnr:    against the data set's picture, dB; None where there is none of this size
+    """
+
+    request: RenderRequest
+    values: np.ndarray
+    ms: float
+    mean_samples: float
+    times: StageTimes
+    ends: RampRange = UNIT
+    psnr: float | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, pixels."""
+        return self.values.shape[1], self.values.shape[0]
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """(H, W, 4) uint8, row 0 on top: the values in the request's look."""
+        return colors_of(self.values, self.request.mode, self.request.look, self.ends)
+
+
+class Accumulator:
+    """The sum of a view's passes, kept between requests so that each adds only one.
+
+    passes:  that are in the sum
+    """
+
+    def __init__(self) -> None:
+        self.passes = 0
+        self._key: object = None
+        self._sum: Tensor | None = None
+
+    def begin(self, request: RenderRequest) -> None:
+        """Forget the sum unless it belongs to the same view and has not too many passes."""
+        camera = request.camera
+        key = (camera.world_from_camera.tobytes(), camera.intrinsics, request.samples)
+        key = (*key, request.placement)
+        if key != self._key or self.passes >= request.passes:
+            self._key, self._sum, self.passes = key, None, 0
+
+    def add(self, frame: Frame) -> None:
+        """One more pass."""
+        color = frame.image[..., :3].float() / 255 if frame.color is None else frame.color.float()
+        self._sum = color if self._sum is None else self._sum + color
+        self.passes += 1
+
+    def image(self) -> Tensor:
+        """The mean, (H, W, 4) uint8 sRGB."""
+        assert self._sum is not None, "there is no pass yet"
+        mean = self._sum / self.passes
+        opaque = torch.ones_like(mean[..., :1])
+        return (torch.cat((mean, opaque), dim=-1) * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def render_picture(
+    renderer: Renderer,
+    request: RenderRequest,
+    cell: ViewCell,
+    cancelled: Callable[[], bool] | None = None,
+    truth: GroundTruth | None = None,
+    accumulator: Accumulator | None = None,
+) -> Picture | None:
+    """Render a request on this thread; None when cancelled between tiles.
+
+    truth:        what `request.view` is compared with
+    accumulator:  with the passes of earlier requests, which are not rendered again
+    """
+    start = time.perf_counter()
+    if request.mode is RenderMode.ERROR and (truth is None or request.view is None):
+        raise ValueError("the error needs a picture to compare with; name a data set with --data")
+    passes = accumulator or Accumulator()
+    frame = _render_passes(renderer, request, cancelled, passes)
+    if frame is None:
+        return None
+    far = cell.depth_range[1]
+    values = values_of(frame, request.mode, request.camera, request.samples, far)
+    if passes.passes > 1:
+        values = np.ascontiguousarray(passes.image().cpu().numpy())
+    quality = None
+    if truth is not None and request.view is not None:
+        values, quality = _compare(values, request, truth.picture(request.view))
+    return Picture(
+        request=request,
+        values=values,
+        ms=(time.perf_counter() - start) * 1000,
+        mean_samples=frame.mean_samples,
+        times=frame.times,
+        ends=ramp_ends(request.mode, cell.depth_range),
+        psnr=quality,
+    )
+
+
+def _render_passes(
+    renderer: Renderer,
+    request: RenderRequest,
+    cancelled: Callable[[], bool] | None,
+    passes: Accumulator,
+) -> Frame | None:
+    """The last pass; all of them are in the accumulator, if there is more than one to come."""
+    if request.mode is not RenderMode.COLOR or request.is_moving:
+        return renderer.render(request.camera, _options(renderer, request, 0), cancelled)
+    passes.begin(request)
+    frame = None
+    while passes.passes < request.passes:
+        options = _options(renderer, request, passes.passes)
+        frame = renderer.render(request.camera, options, cancelled)
+        if frame is None:
+            return None
+        passes.add(frame)
+    return frame
+
+
+def _options(renderer: Renderer, request: RenderRequest, index: int) -> RenderOptions:
+    info = renderer.info
+    options = options_for(
+        request.mode, request.samples, info, request.placement, subpixel_offset(index)
+    )
+    # Eight bits are too few to add up.
+    if request.mode is RenderMode.COLOR and not request.is_moving and Output.COLOR in info.outputs:
+        return RenderOptions(**{**vars(options), "outputs": frozenset({Output.COLOR})})
+    return options
+
+
+def _compare(
+    values: np.ndarray, request: RenderRequest, truth: np.ndarray
+) -> tuple[np.ndarray, float | None]:
+    """The values, or their error in that mode; and the PSNR of colors in full size."""
+    has_colors = request.mode in (RenderMode.COLOR, RenderMode.ERROR)
+    quality = None
+    if has_colors and values.shape[:2] == truth.shape[:2]:
+        quality = psnr(values[..., :3], truth)
+    return (error_of(values, truth) if request.mode is RenderMode.ERROR else values), quality
