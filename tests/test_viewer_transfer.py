@@ -15,8 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from viewer.interop import Interop, InteropError, interop_fault
-from viewer.transfer import DeviceValues, Transfer, TransferLadder, make_ladder
+from viewer.interop import Interop, InteropError, Receiver, interop_fault
+from viewer.transfer import (
+    DeviceValues,
+    Transfer,
+    TransferLadder,
+    in_main_memory,
+    make_ladder,
+)
 
 DEVICE = 7
 
@@ -262,6 +268,49 @@ def test_cuda_that_cannot_be_opened_is_told(context):
         Interop(nvidia, fail)
 
 
+class Window:
+    """A texture, and what takes pictures over into it."""
+
+    def __init__(self, context: moderngl.Context, driver: FakeDriver) -> None:
+        self.ladder = TransferLadder(tuple(Transfer))
+        self.receiver = Receiver(context, self.ladder, lambda _: open_interop(context, driver))
+        self.texture = context.texture((8, 8), 4)
+
+    def shows(self, pixels: np.ndarray) -> bool:
+        self.receiver.write(self.texture, values_of(pixels))
+        return self.texture.read() == pixels.tobytes()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_window_shows_every_picture_whichever_call_fails_and_when(context, rng, call: str):
+    pictures = rng.integers(0, 256, (4, 8, 8, 4), dtype=np.uint8)
+    for healthy in range(3):
+        driver = FakeDriver(context)
+        window = Window(context, driver)
+        for index, pixels in enumerate(pictures):
+            driver.faults = {call: 999} if index >= healthy else {}
+            assert window.shows(pixels), "no picture is lost"
+        # The buffer is registered, and the device asked for, only once.
+        once = call in ("cuGLGetDevices", "cuGraphicsGLRegisterBuffer")
+        if healthy == 0 or not once:
+            assert window.ladder.way is Transfer.PINNED
+            assert call in window.ladder.reason
+            assert not driver.registered, "nothing is left behind"
+        else:
+            assert window.ladder.way is Transfer.INTEROP
+        window.receiver.release()
+        assert not driver.registered
+
+
+def test_pictures_in_main_memory_need_no_cuda(context, rng):
+    receiver = Receiver(context, TransferLadder((Transfer.PLAIN,)), lambda _: pytest.fail("opened"))
+    pixels = rng.integers(0, 256, (8, 8, 4), dtype=np.uint8)
+    texture = context.texture((8, 8), 4)
+    receiver.write(texture, pixels)
+
+    assert texture.read() == pixels.tobytes()
+
+
 @pytest.mark.gpu
 def test_the_real_interop_carries_pictures_of_every_size(context, rng):
     if (fault := interop_fault(context)) is not None:
@@ -285,7 +334,7 @@ def test_every_way_brings_the_same_picture(rng, way: Transfer):
     ways = tuple(Transfer)
     values = TransferLadder(ways[ways.index(way) :]).fetch(torch.from_numpy(pixels).cuda())
 
-    assert np.array_equal(values if isinstance(values, np.ndarray) else values.numpy(), pixels)
+    assert np.array_equal(in_main_memory(values), pixels)
 
 
 def works() -> None:
@@ -344,7 +393,7 @@ def test_without_a_gpu_every_way_but_the_plain_one_fails_and_the_picture_arrives
     ladder = TransferLadder(tuple(Transfer))
     far: Any = FarTensor(torch.from_numpy(pixels))
 
-    assert np.array_equal(ladder.fetch(far), pixels)
+    assert np.array_equal(in_main_memory(ladder.fetch(far)), pixels)
     assert ladder.way is Transfer.PLAIN
     assert ladder.reason.startswith("'pinned' failed: ")
 

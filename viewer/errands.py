@@ -10,7 +10,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TypeVar
 
-from viewer.worker import drain, one_line
+from viewer.handover import drain, one_line
 
 T = TypeVar("T")
 

@@ -9,14 +9,20 @@ import numpy as np
 
 from donerf.assets import asset
 from viewer.coloring import PLAIN, RAMP, UNIT, Look, RampRange, ends_in_look
+from viewer.interop import Receiver
+from viewer.transfer import Values, in_main_memory
 
 
 class FrameTexture:
     """The last picture as a texture. Lives on the thread of the GL context, and as long as it."""
 
-    def __init__(self, context: moderngl.Context) -> None:
-        """Compile the shaders; there is nothing to show until the first upload."""
+    def __init__(self, context: moderngl.Context, receiver: Receiver | None = None) -> None:
+        """Compile the shaders; there is nothing to show until the first upload.
+
+        receiver:  takes pictures over that are still on the GPU
+        """
         self._context = context
+        self._receiver = receiver
         self._picture = load_program(context, "frame.vert", "frame.frag")
         self._values = load_program(context, "frame.vert", "ramp.frag")
         self._values["ramp"].write(np.array(RAMP, np.float32).tobytes())  # type: ignore[union-attr]
@@ -24,14 +30,14 @@ class FrameTexture:
         self._show_values = context.vertex_array(self._values, [])
         self._texture: moderngl.Texture | None = None
 
-    def upload(self, values: np.ndarray) -> None:
+    def upload(self, values: Values) -> None:
         """Take over a picture.
 
         values:  (H, W, 4) uint8, or (H, W) float32 that get their colors when drawn; row 0 on
                  top, contiguous
         """
         height, width = values.shape[:2]
-        channels, kind = (4, "f1") if values.dtype == np.uint8 else (1, "f4")
+        channels, kind = (4, "f1") if len(values.shape) == 3 else (1, "f4")
         old = self._texture
         if old is not None and (old.size, old.components) != ((width, height), channels):
             old.release()
@@ -41,7 +47,10 @@ class FrameTexture:
             # A moving picture is smaller than the window and is smoothed when it is stretched.
             texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
             texture.repeat_x = texture.repeat_y = False
-        self._texture.write(values)
+        if self._receiver is not None:
+            self._receiver.write(self._texture, values)
+        else:
+            self._texture.write(in_main_memory(values))
 
     def draw(
         self,

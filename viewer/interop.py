@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, Protocol
 
 import moderngl
+import numpy as np
 import torch
 
-from viewer.transfer import DeviceValues
+from viewer.transfer import DeviceValues, Transfer, TransferLadder, Values
 
 _WRITE_DISCARD = 2
 _ALL_DEVICES = 1
@@ -176,6 +178,44 @@ class Interop:
             texture.release()
 
 
+class Receiver:
+    """Takes pictures over on the window's thread, on the way that they came."""
+
+    def __init__(
+        self,
+        context: moderngl.Context,
+        ladder: TransferLadder,
+        open_interop: Callable[[moderngl.Context], Interop] = Interop,
+    ) -> None:
+        """ladder:  is told when the interop fails, so that no more pictures come that way"""
+        self._context = context
+        self._ladder = ladder
+        self._open = open_interop
+        self._interop: Interop | None = None
+
+    def write(self, texture: moderngl.Texture, values: Values) -> None:
+        """Put a picture into a texture of its size and type."""
+        if isinstance(values, np.ndarray):
+            texture.write(values)
+            return
+        try:
+            if self._ladder.way is Transfer.INTEROP:
+                self._interop = self._interop or self._open(self._context)
+                self._interop.write(texture, values)
+                return
+        except InteropError as error:
+            self._ladder.step_down(Transfer.INTEROP, error)
+            self._interop = None
+        # What is still on its way when the interop has failed is not lost.
+        texture.write(values.numpy())
+
+    def release(self) -> None:
+        """Let go of the buffer, before the context ends."""
+        if self._interop is not None:
+            self._interop.release()
+            self._interop = None
+
+
 def interop_fault(context: moderngl.Context) -> str | None:
     """Why the interop cannot be used here; None when it can. Leaves nothing behind."""
     try:
@@ -187,13 +227,13 @@ def interop_fault(context: moderngl.Context) -> str | None:
 
 def _import_driver() -> Any:
     try:
-        import cuda.bindings
-        from cuda.bindings import driver
+        bindings = import_module("cuda.bindings")
+        driver = import_module("cuda.bindings.driver")
     except ImportError as error:
         raise InteropError(
             f"cuda-bindings is missing ({error}); pip install 'donerf[gpu]'"
         ) from None
-    if cuda.bindings.__version__ == _BROKEN_BINDINGS:
+    if bindings.__version__ == _BROKEN_BINDINGS:
         raise InteropError(
             f"cuda-bindings {_BROKEN_BINDINGS} is broken; pip install --upgrade cuda-bindings"
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -84,15 +83,13 @@ def options_for(
     )
 
 
-def values_of(
-    frame: Frame, mode: RenderMode, camera: Camera, samples: int, far: float
-) -> np.ndarray:
-    """What a frame shows in a mode, on the CPU.
+def values_of(frame: Frame, mode: RenderMode, camera: Camera, samples: int, far: float) -> Tensor:
+    """What a frame shows in a mode, on the device that it was rendered on.
 
     The error is made from the color afterwards (ground_truth.py).
 
     far:      distance of the background, scene units
-    returns:  (H, W, 4) uint8 with row 0 on top, or (H, W) float32, contiguous
+    returns:  (H, W, 4) uint8 with row 0 on top, or (H, W) float32
     """
     match mode:
         case RenderMode.DEPTH:
@@ -112,10 +109,7 @@ def values_of(
             values = _as_picture(color_normals(_given(frame.depth), camera, far))
         case _:
             values = frame.image
-    if values.dtype != torch.uint8:
-        values = values.float().nan_to_num(far)
-    # sync: the picture has to be complete before it is copied.
-    return np.ascontiguousarray(values.cpu().numpy())
+    return values if values.dtype == torch.uint8 else values.float().nan_to_num(far)
 
 
 def color_places(places: Tensor) -> Tensor:

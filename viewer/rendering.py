@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,23 @@ from viewer.coloring import PLAIN, UNIT, Look, RampRange, colors_of, ramp_ends
 from viewer.ground_truth import GroundTruth, error_of
 from viewer.render_modes import RenderMode, options_for, values_of
 from viewer.settling import subpixel_offset
+from viewer.transfer import Values, fetch_plain, in_main_memory
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What a picture is compared with: the same view, rendered the same but for this.
+
+    label:     names it on the screen
+    samples:   per ray; None: as many
+    renderer:  None: the same one. It is used on the render thread alone
+    is_truth:  the data set's picture, where one is stood at; nothing is rendered
+    """
+
+    label: str
+    samples: int | None = None
+    renderer: Renderer | None = None
+    is_truth: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,8 @@ class RenderRequest:
     passes:     rendered with rays moved within their pixels, and averaged; colors only
     look:       of a picture that is saved; the window has its own
     view:       of the data set, that the camera is the same as; None where it is no such
+    rival:      to be rendered, too
+    wants_depth: of a picture that is saved: its distances are to be saved, too
     """
 
     camera: Camera
@@ -44,6 +63,8 @@ class RenderRequest:
     passes: int = 1
     look: Look = PLAIN
     view: int | None = None
+    rival: Rival | None = None
+    wants_depth: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,18 +72,22 @@ class Picture:
     """A request fulfilled.
 
     values:  (H, W, 4) uint8 with row 0 on top, or (H, W) float32 that get their colors when shown
-    ms:      from the start of the work to the values on the CPU
+    ms:      from the start of the work to the values where the window takes them over
     ends:    of the ramp of colors that values get
     psnr:    against the data set's picture, dB; None where there is none of this size
+    rival:   the other picture of a comparison
+    depth:   (H, W) float32 distance along the rays, where it was asked for
     """
 
     request: RenderRequest
-    values: np.ndarray
+    values: Values
     ms: float
     mean_samples: float
     times: StageTimes
     ends: RampRange = UNIT
     psnr: float | None = None
+    rival: Picture | None = None
+    depth: np.ndarray | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -72,7 +97,9 @@ class Picture:
     @cached_property
     def pixels(self) -> np.ndarray:
         """(H, W, 4) uint8, row 0 on top: the values in the request's look."""
-        return colors_of(self.values, self.request.mode, self.request.look, self.ends)
+        return colors_of(
+            in_main_memory(self.values), self.request.mode, self.request.look, self.ends
+        )
 
 
 class Accumulator:
@@ -115,11 +142,13 @@ def render_picture(
     cancelled: Callable[[], bool] | None = None,
     truth: GroundTruth | None = None,
     accumulator: Accumulator | None = None,
+    fetch: Callable[[Tensor], Values] = fetch_plain,
 ) -> Picture | None:
     """Render a request on this thread; None when cancelled between tiles.
 
     truth:        what `request.view` is compared with
     accumulator:  with the passes of earlier requests, which are not rendered again
+    fetch:        sends the values on their way to the window
     """
     start = time.perf_counter()
     if request.mode is RenderMode.ERROR and (truth is None or request.view is None):
@@ -128,13 +157,17 @@ def render_picture(
     frame = _render_passes(renderer, request, cancelled, passes)
     if frame is None:
         return None
+    if frame.ready is not None:
+        torch.cuda.current_stream(frame.image.device).wait_event(frame.ready)
     far = cell.depth_range[1]
-    values = values_of(frame, request.mode, request.camera, request.samples, far)
+    shown = values_of(frame, request.mode, request.camera, request.samples, far)
     if passes.passes > 1:
-        values = np.ascontiguousarray(passes.image().cpu().numpy())
+        shown = passes.image()
     quality = None
     if truth is not None and request.view is not None:
-        values, quality = _compare(values, request, truth.picture(request.view))
+        values, quality = _compare(fetch_plain(shown), request, truth.picture(request.view))
+    else:
+        values = fetch(shown)
     return Picture(
         request=request,
         values=values,
@@ -144,6 +177,63 @@ def render_picture(
         ends=ramp_ends(request.mode, cell.depth_range),
         psnr=quality,
     )
+
+
+def render_comparison(
+    renderer: Renderer,
+    request: RenderRequest,
+    cell: ViewCell,
+    cancelled: Callable[[], bool] | None = None,
+    truth: GroundTruth | None = None,
+    accumulator: Accumulator | None = None,
+    fetch: Callable[[Tensor], Values] = fetch_plain,
+) -> Picture | None:
+    """As `render_picture`, and the rival's picture with it, if there is a rival.
+
+    Both are whole, so that moving the divider between them costs nothing.
+    """
+    picture = render_picture(renderer, request, cell, cancelled, truth, accumulator, fetch)
+    rival = request.rival
+    if picture is None or rival is None:
+        return picture
+    if rival.is_truth:
+        return replace(picture, rival=_true_picture(picture, truth))
+    asked = replace(request, samples=rival.samples or request.samples, rival=None)
+    other = render_picture(rival.renderer or renderer, asked, cell, cancelled, truth, None, fetch)
+    if other is None:
+        return None
+    return replace(picture, rival=other, ms=picture.ms + other.ms)
+
+
+def render_capture(
+    renderer: Renderer,
+    request: RenderRequest,
+    cell: ViewCell,
+    cancelled: Callable[[], bool] | None = None,
+    truth: GroundTruth | None = None,
+) -> Picture | None:
+    """A picture to be saved, with its distances if they are asked for.
+
+    The passes of the picture on the screen are left alone.
+    """
+    picture = render_picture(renderer, request, cell, cancelled, truth)
+    if picture is None or not request.wants_depth:
+        return picture
+    asked = replace(request, mode=RenderMode.DEPTH, passes=1, view=None)
+    depth = render_picture(renderer, asked, cell, cancelled)
+    return None if depth is None else replace(picture, depth=in_main_memory(depth.values))
+
+
+def _true_picture(picture: Picture, truth: GroundTruth | None) -> Picture | None:
+    """The data set's own picture of the view that a picture shows; None where there is none."""
+    view = picture.request.view
+    if truth is None or view is None:
+        return None
+    colors = truth.picture(view)
+    opaque = np.full_like(colors[..., :1], 255)
+    values = np.ascontiguousarray(np.concatenate((colors, opaque), axis=-1))
+    request = replace(picture.request, mode=RenderMode.COLOR, rival=None)
+    return replace(picture, request=request, values=values, ends=UNIT, psnr=None)
 
 
 def _render_passes(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from viewer.worker import one_line
+from viewer.handover import one_line
 
 
 class Transfer(StrEnum):
@@ -63,6 +63,11 @@ class DeviceValues:
 
 
 Values = np.ndarray | DeviceValues
+
+
+def in_main_memory(values: Values) -> np.ndarray:
+    """A picture to be saved or measured, wherever it is."""
+    return values if isinstance(values, np.ndarray) else values.numpy()
 
 
 class TransferLadder:

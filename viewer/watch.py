@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from donerf import Scene, load_scene
-from viewer.worker import drain, one_line
+from viewer.handover import drain, one_line
 
 POLL_SECONDS = 0.5
 # The end of a log is enough: its lines are short, and a long training writes many.

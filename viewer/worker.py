@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import TypeVar
+from queue import SimpleQueue
 
 from donerf import Renderer, Scene
 from donerf.renderer import RendererInfo
 from viewer.ground_truth import GroundTruth
-from viewer.rendering import Accumulator, Picture, RenderRequest, render_picture
+from viewer.handover import drain, one_line
+from viewer.rendering import Accumulator, Picture, RenderRequest, render_capture, render_comparison
+from viewer.transfer import TransferLadder, fetch_plain
 
 # How long a picture that is being saved may keep a closed viewer alive.
 CLOSE_SECONDS = 10.0
@@ -154,6 +155,7 @@ class RenderWorker:
         announce: Callable[[], None],
         save: Callable[[Picture, Scene], Path],
         truth: GroundTruth | None = None,
+        transfer: TransferLadder | None = None,
     ) -> None:
         """Start the thread.
 
@@ -161,10 +163,12 @@ class RenderWorker:
         announce:  called from the thread when a result is there; wakes the window
         save:      called from the thread with a captured picture; returns the file's path
         truth:     that pictures at the views of a data set are compared with
+        transfer:  the way of pictures for the screen; plain copies if not given
         """
         self._given_renderer = renderer
         self._renderer = renderer
         self._truth = truth
+        self._fetch = transfer.fetch if transfer is not None else fetch_plain
         self._accumulator = Accumulator()
         self._scene = scene
         self._announce = announce
@@ -193,6 +197,16 @@ class RenderWorker:
             return scene
 
         task = Task(f"load {scene.name}", run)
+        self.submit_task(task)
+        return task
+
+    def compare_with(self, truth: GroundTruth | None) -> Task:
+        """Compare with another data set, or with none; its end is among `task_ends`."""
+
+        def run(_: Renderer, __: Callable[[], bool]) -> None:
+            self._truth = truth
+
+        task = Task("data set", run)
         self.submit_task(task)
         return task
 
@@ -265,11 +279,18 @@ class RenderWorker:
             if is_obsolete():
                 return Cancelled(request)
             cell = self._scene.cells[0].cell
-            # A capture does not disturb the passes of the picture on the screen.
-            passes = Accumulator() if request.is_capture else self._accumulator
-            picture = render_picture(
-                self._renderer, request, cell, is_obsolete, self._truth, passes
-            )
+            if request.is_capture:
+                picture = render_capture(self._renderer, request, cell, is_obsolete, self._truth)
+            else:
+                picture = render_comparison(
+                    self._renderer,
+                    request,
+                    cell,
+                    is_obsolete,
+                    self._truth,
+                    self._accumulator,
+                    self._fetch,
+                )
             if picture is None:
                 return Cancelled(request)
             if request.is_capture:
@@ -278,21 +299,3 @@ class RenderWorker:
         # Whatever goes wrong in a renderer must not end the window.
         except Exception as error:
             return Failure(request, one_line(error))
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-_T = TypeVar("_T")
-
-
-def drain(queue: SimpleQueue[_T]) -> list[_T]:
-    """Everything that is in a queue now, oldest first."""
-    taken: list[_T] = []
-    while True:
-        try:
-            taken.append(queue.get_nowait())
-        except Empty:
-            return taken
