@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from donerf import Camera, Renderer, Scene, ViewCell
     from viewer.capture import PoseFile
     from viewer.ground_truth import GroundTruth
+    from viewer.path_file import PathFile
     from viewer.preferences import Preferences
     from viewer.status import StatusFile
     from viewer.window import Window
+    from viewer.workbench import Workbench
     from viewer.worker import Result
 
 
@@ -58,6 +60,8 @@ class Setup:
     pose: PoseFile | None
     status: StatusFile
     truth: GroundTruth | None = None
+    path: PathFile | None = None
+    rival: Scene | None = None
 
     @property
     def cell(self) -> ViewCell:
@@ -98,9 +102,14 @@ def _set_up(arguments: Arguments, status: StatusFile) -> Setup:
     from donerf import load_scene, make_renderer
     from donerf.assets import default_scene
     from viewer.capture import read_pose
+    from viewer.path_file import read_path
+    from viewer.watch import wait_for_checkpoint
 
     pose = read_pose(arguments.pose) if arguments.pose is not None else None
-    scene = load_scene(arguments.file or default_scene())
+    path = read_path(arguments.path) if arguments.path is not None else None
+    rival = load_scene(arguments.compare) if isinstance(arguments.compare, Path) else None
+    newest = wait_for_checkpoint(arguments.watch) if arguments.watch is not None else None
+    scene = load_scene(newest or arguments.file or default_scene())
     if pose is not None:
         _check_pose(pose, scene, arguments.free)
     precision = arguments.precision
@@ -109,7 +118,7 @@ def _set_up(arguments: Arguments, status: StatusFile) -> Setup:
         precision = pose.precision
     truth = _open_truth(arguments, scene)
     renderer = make_renderer(scene, arguments.device, precision, arguments.backend)
-    setup = Setup(arguments, scene, renderer, pose, status, truth)
+    setup = Setup(arguments, scene, renderer, pose, status, truth, path, rival)
     _check_renderer(setup)
     return setup
 
@@ -148,7 +157,9 @@ def _check_pose(pose: PoseFile, scene: Scene, is_free: bool) -> None:
 def _check_renderer(setup: Setup) -> None:
     """What was asked for must be among what the renderer gives."""
     from viewer.render_modes import offered_modes
+    from viewer.transfer import check_transfer
 
+    check_transfer(setup.renderer.info.device, setup.arguments.transfer)
     counts = setup.renderer.info.sample_counts
     if counts is not None and setup.samples not in counts:
         raise ValueError(
@@ -196,10 +207,14 @@ def _say_no_window(setup: Setup, reason: str) -> None:
 
 def _fly(setup: Setup, window: Window) -> None:
     from viewer.capture import save_capture
-    from viewer.fly import FlyLoop, Labels
+    from viewer.film_desk import FilmChoice
+    from viewer.fly import FlyLoop
+    from viewer.interop import interop_fault
     from viewer.preferences import load_preferences, preferences_path, save_changes
     from viewer.render_modes import RenderMode
     from viewer.session import Session, session_settings
+    from viewer.transfer import make_ladder
+    from viewer.workbench import BenchOptions, Workbench
     from viewer.worker import RenderWorker
 
     arguments, renderer, truth = setup.arguments, setup.renderer, setup.truth
@@ -221,23 +236,53 @@ def _fly(setup: Setup, window: Window) -> None:
     if note:
         session.note(note, now)
         print(f"note: {note}", file=sys.stderr)
+    transfer = make_ladder(info.device, arguments.transfer, lambda: interop_fault(window.context))
     worker = RenderWorker(
         renderer,
         setup.scene,
         announce=window.wake,
         save=lambda picture, scene: save_capture(picture, arguments.captures, scene, info),
         truth=truth,
+        transfer=transfer,
     )
+    options = BenchOptions(
+        folder=arguments.captures,
+        film=FilmChoice(arguments.film_size or FILM_SIZE, arguments.samples, arguments.fps),
+        capture_size=arguments.capture_size,
+        wants_depth=arguments.raw_depth,
+        split=arguments.split,
+    )
+    bench = Workbench(session, worker, (setup.scene, info), window, options)
+    loop = FlyLoop(window, session, worker, bench, transfer)
     try:
-        loop = FlyLoop(window, session, worker, Labels(setup.scene.name, info))
+        _prepare(bench, setup)
         with _sigterm_as_interrupt():
             loop.run(setup.status, arguments.frames)
     finally:
         # The worker wakes the window, so it has to end first.
         worker.close()
+        bench.close()
+        loop.release()
         window.destroy()
         tell_lost_captures(worker.results())
         _remember(lambda: save_changes(path, preferred, session.preferences))
+
+
+def _prepare(bench: Workbench, setup: Setup) -> None:
+    """What is to be seen from the start."""
+    arguments = setup.arguments
+    if setup.path is not None:
+        bench.paths.take(setup.path)
+    if arguments.watch is not None:
+        bench.watch(arguments.watch)
+    if setup.rival is not None:
+        bench.comparison.with_file(setup.rival, bench.info)
+    elif arguments.compare == "truth":
+        bench.comparison.with_truth()
+    elif arguments.compare == "precision":
+        bench.comparison.with_precision(bench.scene, bench.info)
+    elif isinstance(arguments.compare, int):
+        bench.comparison.with_samples(arguments.compare)
 
 
 def _with_options(preferences: Preferences, setup: Setup) -> Preferences:
@@ -274,7 +319,7 @@ def tell_lost_captures(results: list[Result]) -> None:
 def _film(setup: Setup) -> None:
     from viewer.camera_path import flight_matrices
     from viewer.film_export import FilmSettings
-    from viewer.fly_camera import make_camera
+    from viewer.fly_camera import FlyFrame, make_camera
     from viewer.headless import make_film, make_picture, print_summary
     from viewer.render_modes import RenderMode
 
@@ -285,7 +330,20 @@ def _film(setup: Setup) -> None:
     )
     if pose is not None:
         settings = replace(settings, placement=pose.placement, passes=pose.passes, look=pose.look)
-    frames = setup.arguments.frames or FILM_FRAMES
+    is_picture = setup.out.suffix.lower() == ".png"
+    if setup.arguments.raw_depth:
+        if not is_picture:
+            raise ValueError(
+                f"--raw-depth is of one picture, so --out must end in .png, got {setup.out}"
+            )
+        settings = replace(settings, wants_depth=True)
+    if setup.path is not None:
+        path = setup.path.camera_path(FlyFrame(cell))
+        count = 1 if is_picture else setup.arguments.frames or path.frame_count(settings.fps)
+        matrices = path.matrices(FlyFrame(cell), count, setup.arguments.free)
+    else:
+        count = 1 if is_picture else setup.arguments.frames or FILM_FRAMES
+        matrices = flight_matrices(cell, count)
     with _sigterm_as_interrupt():
         if truth is not None and view is not None:
             camera = truth.cameras[view]
@@ -293,13 +351,11 @@ def _film(setup: Setup) -> None:
         elif setup.pose is not None:
             camera = setup.pose.camera(cell, size)
             summary = make_picture(setup.renderer, cell, camera, settings, setup.status)
-        elif setup.out.suffix.lower() == ".png":
-            camera = make_camera(flight_matrices(cell, 1)[0], *size, cell.fov_x)
+        elif is_picture:
+            camera = make_camera(matrices[0], *size, cell.fov_x)
             summary = make_picture(setup.renderer, cell, camera, settings, setup.status)
         else:
-            cameras: list[Camera] = [
-                make_camera(matrix, *size, cell.fov_x) for matrix in flight_matrices(cell, frames)
-            ]
+            cameras: list[Camera] = [make_camera(m, *size, cell.fov_x) for m in matrices]
             summary = make_film(setup.renderer, cell, cameras, settings, setup.status)
     print_summary(summary)
 

@@ -28,6 +28,7 @@ MODES = (
     "error",
 )
 SPLITS = ("train", "val", "test")
+TRANSFERS = ("auto", "interop", "pinned", "plain")
 
 DESCRIPTION = """\
 Fly through a neural scene in a window or, where there is no display, film the same flight.
@@ -39,7 +40,10 @@ EXAMPLES = """\
 examples:
   %(prog)s                                     the scene that comes with the program
   %(prog)s mine.donerf --size 1280x720         another scene, in a larger window
+  %(prog)s --watch runs/mine                   a training while it runs
   %(prog)s --headless --out fly.mp4            the default flight as a film, without a display
+  %(prog)s --headless --path p.json --out fly.mp4
+                                               a camera path; Ctrl+S in the window saves one
   %(prog)s --headless --pose p.json --out p.png
                                                one picture; key P in the window saves such a pose
 
@@ -70,12 +74,22 @@ class Arguments:
     backend: str
     status_file: Path | None
     help_keys: bool
+    path: Path | None
+    watch: Path | None
+    compare: str | int | Path | None
+    capture_size: tuple[int, int] | None
+    film_size: tuple[int, int] | None
+    raw_depth: bool
+    transfer: str
 
     def __post_init__(self) -> None:
+        self._check_window_options()
         if self.view is not None and self.data is None:
             raise ValueError("--view is a view of a data set; name that with --data")
         if self.view is not None and self.pose is not None:
             raise ValueError("--view and --pose both say where to start; leave one of them out")
+        if self.path is not None and (self.pose is not None or self.view is not None):
+            raise ValueError("--path says where to go, so leave --pose and --view out")
         if self.out is None:
             return
         is_picture = self.out.suffix.lower() == ".png"
@@ -86,6 +100,19 @@ class Arguments:
                 f"{self.out} holds one picture, but --frames asks for {self.frames}; name an "
                 ".mp4, a .gif or a folder"
             )
+
+    def _check_window_options(self) -> None:
+        if self.watch is not None:
+            if self.file is not None:
+                raise ValueError(
+                    f"--watch shows the newest checkpoint in {self.watch}; leave {self.file} away"
+                )
+            if self.headless or self.out is not None:
+                raise ValueError(
+                    "--watch shows a training in a window; film one of its checkpoints instead"
+                )
+        if self.compare == "truth" and self.data is None:
+            raise ValueError("--compare truth needs a data set; name it with --data")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -125,6 +152,12 @@ def _make_parser(program: str) -> _Parser:
     add("--data", type=Path, metavar="DIR", help="the scene's data set, to compare with")
     add("--split", choices=SPLITS, default="test", help="which of its views (test)")
     add("--view", type=_view, metavar="N", help="start at a view, 0 is the first")
+    add(
+        "--compare",
+        type=_compare,
+        metavar="WHAT",
+        help="split the window: a number of samples, precision, truth, or another .donerf file",
+    )
 
     film = parser.add_argument_group("without a display")
     add = film.add_argument
@@ -142,6 +175,8 @@ def _make_parser(program: str) -> _Parser:
         help=f"length of the film ({FILM_FRAMES}); in the window: quit after N pictures",
     )
     add("--fps", type=_fps, default=24, help="speed of the film when it is played (24)")
+    add("--path", type=Path, metavar="JSON", help="a camera path in place of the default flight")
+    add("--raw-depth", action="store_true", help="save the distances of a picture beside it")
 
     window = parser.add_argument_group("window")
     add = window.add_argument
@@ -152,6 +187,10 @@ def _make_parser(program: str) -> _Parser:
         help="for one picture while moving; the resolution follows (CPU 66, GPU 14)",
     )
     add("--captures", type=Path, default=Path(), metavar="DIR", help="where key P saves pictures")
+    add("--capture-size", type=_size, metavar="WxH", help="of these pictures (the window's)")
+    add("--film-size", type=_size, metavar="WxH", help="of films made there, Ctrl+E (400x300)")
+    add("--watch", type=Path, metavar="RUN", help="show a training while it runs")
+    add("--transfer", choices=TRANSFERS, default="auto", help="way of pictures to the window")
 
     machine = parser.add_argument_group("machine")
     add = machine.add_argument
@@ -191,6 +230,18 @@ def _view(text: str) -> int:
     if text.isascii() and text.isdigit():
         return int(text)
     raise argparse.ArgumentTypeError(f"must be a whole number, 0 is the first view, got '{text}'")
+
+
+def _compare(text: str) -> str | int | Path:
+    if text in ("truth", "precision"):
+        return text
+    if text.isascii() and text.isdigit():
+        return _samples(text)
+    if text.endswith(".donerf"):
+        return Path(text)
+    raise argparse.ArgumentTypeError(
+        f"must be a number of samples, 'precision', 'truth' or a .donerf file, got '{text}'"
+    )
 
 
 def _fps(text: str) -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +12,9 @@ from donerf import Scene
 from donerf.files import write_text
 from viewer.fly_camera import FlyFrame, FlyPose
 from viewer.path_file import matrix_from_json
+from viewer.preferences import preferences_path
 
 MOST_BOOKMARKS = 99
-
-
-def user_folder() -> Path:
-    """Where this program keeps what it remembers for its user; it need not exist."""
-    if sys.platform == "win32":
-        base = os.environ.get("APPDATA") or str(Path.home() / "AppData" / "Roaming")
-    elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Application Support")
-    else:
-        base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    return Path(base) / "donerf-viewer"
 
 
 class Bookmarks:
@@ -85,7 +73,7 @@ def bookmark_file(scene: Scene, folder: Path | None = None) -> Path:
     cell = scene.cells[0].cell
     place = json.dumps([scene.name, cell.center, cell.size])
     digest = hashlib.sha256(place.encode()).hexdigest()
-    return (folder or user_folder()) / "bookmarks" / f"{digest[:16]}.json"
+    return (folder or preferences_path().parent) / "bookmarks" / f"{digest[:16]}.json"
 
 
 def _read(path: Path) -> list[np.ndarray]:

@@ -61,9 +61,30 @@ def save_png(path: Path, pixels: np.ndarray) -> None:
     write_atomically(path, lambda beside: image.save(beside, format="PNG"))
 
 
+def depth_path(picture: Path) -> Path:
+    """Where the distances of a picture lie: beside it, as in a data set."""
+    return picture.with_name(f"{picture.stem}_depth.npz")
+
+
+def save_depth(path: Path, depth: np.ndarray) -> None:
+    """Write (H, W) float32 distances along the rays, scene units, as the array `depth`."""
+
+    def write(beside: Path) -> None:
+        # numpy would add an ending of its own to a name.
+        with beside.open("wb") as file:
+            np.savez_compressed(file, depth=depth)
+
+    write_atomically(path, write)
+
+
 def save_capture(picture: Picture, folder: Path, scene: Scene, info: RendererInfo) -> Path:
-    """Write a picture, and beside it as .json its pose and settings; returns the picture's path."""
-    path = _free_path(folder, scene.name)
+    """Write a picture, and beside it as .json its pose and settings; returns the picture's path.
+
+    Its distances, if it has them, become NAME_depth.npz.
+    """
+    path = free_path(folder, scene.name, ".png")
+    if picture.depth is not None:
+        save_depth(depth_path(path), picture.depth)
     save_png(path, picture.pixels)
     request = picture.request
     camera, intrinsics = request.camera, request.camera.intrinsics
@@ -97,6 +118,17 @@ def read_pose(path: Path) -> PoseFile:
     except ValueError as error:
         raise ValueError(f"a pose file must be JSON: {error} in {path}") from None
     return pose_from_json(document, path)
+
+
+def pose_document(matrix: np.ndarray, cell: ViewCell, samples: int, mode: RenderMode) -> str:
+    """A pose as text, for the clipboard; `pose_from_json` understands it."""
+    document = {
+        "transform_matrix": matrix.tolist(),
+        "camera_angle_x": cell.fov_x,
+        "samples": samples,
+        "mode": mode,
+    }
+    return json.dumps(document)
 
 
 def pose_from_json(document: Any, path: Path) -> PoseFile:
@@ -175,10 +207,10 @@ def _look(document: dict[str, object]) -> Look:
     return Look(**values)  # type: ignore[arg-type]
 
 
-def _free_path(folder: Path, name: str) -> Path:
+def free_path(folder: Path, name: str, ending: str) -> Path:
     """The next name in the folder that is not taken: NAME-0001.png, NAME-0002.png, ..."""
     name = re.sub(r"[^\w.-]+", "_", name)
     number = 1
-    while (path := folder / f"{name}-{number:04d}.png").exists():
+    while (path := folder / f"{name}-{number:04d}{ending}").exists():
         number += 1
     return path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from pathlib import Path
 
 _CONTROL_KEYS = ("LEFT_CONTROL", "RIGHT_CONTROL")
 
@@ -106,7 +107,15 @@ class FocusLost:
     """Another window has the keyboard now."""
 
 
-Event = Pressed | Released | PointerMoved | FocusLost
+@dataclass(frozen=True)
+class Dropped:
+    """Files or folders were dropped on the window, at a share of its width."""
+
+    paths: tuple[Path, ...]
+    x: float
+
+
+Event = Pressed | Released | PointerMoved | FocusLost | Dropped
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import numpy as np
 
 from donerf import Camera, Renderer, ViewCell
 from donerf.renderer import Placement
-from viewer.capture import save_png
+from viewer.capture import depth_path, save_depth, save_png
 from viewer.coloring import PLAIN, Look
 from viewer.film import open_film
 from viewer.ground_truth import GroundTruth
 from viewer.render_modes import RenderMode
-from viewer.rendering import Picture, RenderRequest, render_picture
+from viewer.rendering import Picture, RenderRequest, render_capture
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FilmSettings:
     out:       *.mp4, *.gif, a folder, or *.png for a single picture
     size:      width and height, pixels
     fps:       of the film when it is played
-    placement, passes, look, view:  as in `RenderRequest`
+    placement, passes, look, view, wants_depth:  as in `RenderRequest`
     """
 
     out: Path
@@ -39,6 +39,7 @@ class FilmSettings:
     passes: int = 1
     look: Look = PLAIN
     view: int | None = None
+    wants_depth: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,13 @@ def export_picture(
     settings: FilmSettings,
     truth: GroundTruth | None = None,
 ) -> Summary:
-    """Render one picture to a PNG file.
+    """Render one picture to a PNG file; with its distances beside it, if they are wanted.
 
     truth:  what `settings.view` is compared with
     """
     picture = _render(renderer, cell, camera, settings, never, truth)
+    if picture.depth is not None:
+        save_depth(depth_path(settings.out), picture.depth)
     save_png(settings.out, picture.pixels)
     return _summarize(renderer, settings, [_Cost(picture.ms, picture.mean_samples)])
 
@@ -159,10 +162,11 @@ def _render(
         passes=settings.passes,
         look=settings.look,
         view=settings.view,
+        wants_depth=settings.wants_depth,
     )
     if is_to_stop():
         raise _Stopped
-    picture = render_picture(renderer, request, cell, is_to_stop, truth)
+    picture = render_capture(renderer, request, cell, is_to_stop, truth)
     if picture is None:
         raise _Stopped
     return picture

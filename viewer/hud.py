@@ -10,6 +10,7 @@ from donerf.renderer import RendererInfo
 from viewer.session import Session
 
 _FRAMES_AVERAGED = 15
+_LETTER_SIZE = 16
 # A longer pause between two pictures is no frame rate any more.
 _PAUSE_SECONDS = 1.0
 
@@ -64,9 +65,23 @@ def draw_banner(text: str, width: int) -> np.ndarray:
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    font = ImageFont.load_default(size=16)
+    font = ImageFont.load_default(size=_LETTER_SIZE)
     letters = max(int(width / 9), 20)
     text = text if len(text) <= letters else text[: letters - 3] + "..."
     banner = Image.new("RGBA", (width, 30), (20, 20, 24, 210))
     ImageDraw.Draw(banner).text((10, 5), text, font=font, fill=(255, 255, 255, 255))
     return np.asarray(banner)
+
+
+def draw_label(text: str) -> np.ndarray:
+    """A few words as pixels, as wide as they are, to be laid over the picture.
+
+    returns:  (H, W, 4) uint8, row 0 on top
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size=_LETTER_SIZE)
+    width = int(font.getlength(text)) + 20
+    label = Image.new("RGBA", (width, 30), (20, 20, 24, 170))
+    ImageDraw.Draw(label).text((10, 5), text, font=font, fill=(255, 255, 255, 255))
+    return np.asarray(label)

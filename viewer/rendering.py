@@ -51,6 +51,7 @@ class RenderRequest:
     view:       of the data set, that the camera is the same as; None where it is no such
     rival:      to be rendered, too
     wants_depth: of a picture that is saved: its distances are to be saved, too
+    generation: of the renderer and its weights, a note for whoever asked
     """
 
     camera: Camera
@@ -65,6 +66,7 @@ class RenderRequest:
     view: int | None = None
     rival: Rival | None = None
     wants_depth: bool = False
+    generation: int = 0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from viewer.ground_truth import GroundTruth
 from viewer.pilot import Pilot
 from viewer.preferences import Preferences
 from viewer.render_modes import RenderMode, offered_modes
-from viewer.rendering import Picture, RenderRequest
+from viewer.rendering import Picture, RenderRequest, Rival
 from viewer.resolution import ResolutionController
 from viewer.settling import Refinement, SettlePlan, best_samples, next_refinement
 from viewer.status import State
@@ -83,6 +83,7 @@ class View:
     size:      of the window's framebuffer, pixels
     truth:     the view of the data set that is stood at
     renderer:  counts up when another one takes over
+    rival:     what is rendered beside it, to compare
     """
 
     position: tuple[float, ...]
@@ -94,6 +95,7 @@ class View:
     placement: Placement
     truth: int | None
     renderer: int
+    rival: Rival | None
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class Session:
     message:    something to say for a while
     shown:      the picture on the screen
     placement:  who says where the samples go: the oracle, or nobody
+    rival:      what pictures are compared with; set by `compare_with`
     """
 
     def __init__(
@@ -135,6 +138,7 @@ class Session:
         self.error: str | None = None
         self.message = ""
         self.shown: Picture | None = None
+        self.rival: Rival | None = None
         self._message_end = now
         self._standpoint: Standpoint | None = None
         self._renderers = 0
@@ -200,6 +204,26 @@ class Session:
         self.pilot.go_to(self.truth.cameras[index].world_from_camera)
         self._standpoint = Standpoint(index, self.pilot.pose)
 
+    def compare_with(self, rival: Rival | None) -> None:
+        """Have every picture rendered in two ways from now on; None renders it in one."""
+        before, after = (1 if one is None or one.is_truth else 2 for one in (self.rival, rival))
+        self.rival = rival
+        if before != after:
+            self.resolution.cost_changed(after / before)
+
+    def enter(self, cell: ViewCell, settings: SessionSettings, now: float) -> None:
+        """Another scene is shown; or newer weights of the same one, and everything stays."""
+        self.renderer_changed(settings)
+        if cell != self.cell:
+            self.cell, self.truth = cell, None
+            self.pilot = Pilot(cell, self.pilot.is_free, now)
+            self.prefer(self.preferences)
+
+    def compare_with_truth(self, truth: GroundTruth | None, settings: SessionSettings) -> None:
+        """Another data set is there to stand in and to compare with, or none."""
+        self.truth, self._standpoint = truth, None
+        self.settings = settings
+
     def resize(self, width: int, height: int) -> None:
         """The framebuffer has a new size; 0x0 while the window is minimized."""
         if (width, height) == self.size:
@@ -244,9 +268,12 @@ class Session:
         if self.is_minimized:
             return None
         if self._view != self._asked:
-            self._asked, self._asked_time = self._view, now
-            self._has_failed = False
-            return self._ask(Refinement(self.resolution.rung, self.samples), is_moving=True)
+            # With newer weights nothing jumps: the same view is refined as if it were unfinished.
+            has_moved = self.shown is None or not self._is_same_view
+            self._asked, self._has_failed = self._view, False
+            if has_moved:
+                self._asked_time = now
+                return self._ask(Refinement(self.resolution.rung, self.samples), is_moving=True)
         refinement = self._next_refinement()
         if refinement is None or now < self._asked_time + SETTLE_SECONDS:
             return None
@@ -271,7 +298,7 @@ class Session:
         if self.shown is not None and self.state == "settled" and self.shown.request.rung == 0:
             refinement = _refinement_of(self.shown.request)
         request = self._request(refinement, is_moving=False)
-        return replace(request, is_capture=True, look=self.look)
+        return replace(request, is_capture=True, look=self.look, rival=None)
 
     def note(self, message: str, now: float) -> None:
         """Say something for a while."""
@@ -351,23 +378,34 @@ class Session:
             self.placement,
             self.view_index,
             self._renderers,
+            self.rival,
         )
 
     @property
     def _plan(self) -> SettlePlan:
         # What is measured or compared must be what was asked for, and so must values.
         is_plain = self.view_index is not None or self.placement != "oracle"
+        is_plain = is_plain or self.rival is not None
         if is_plain or self.shown_mode is not RenderMode.COLOR:
             return SettlePlan(self.samples, self.samples, 1)
         return SettlePlan(self.samples, self.settled_samples, self.preferences.sampling.passes)
+
+    @property
+    def _is_same_view(self) -> bool:
+        """Whether only the renderer has changed since a picture was asked for."""
+        asked = self._asked
+        return asked is not None and replace(asked, renderer=self._renderers) == self._view
 
     def _next_refinement(self) -> Refinement | None:
         """What comes next while the view stays as it is; None when there is nothing."""
         if self._awaited is not None or self.shown is None or self._has_failed:
             return None
+        shown = _refinement_of(self.shown.request)
+        if self.shown.request.generation != self._renderers:
+            return replace(shown, passes=1)
         if not self.preferences.performance.refines:
             return None
-        return next_refinement(_refinement_of(self.shown.request), self._plan, self.resolution)
+        return next_refinement(shown, self._plan, self.resolution)
 
     def _ask(self, refinement: Refinement, is_moving: bool) -> RenderRequest:
         self._awaited = self._request(refinement, is_moving)
@@ -383,6 +421,8 @@ class Session:
             placement=self.placement,
             passes=refinement.passes,
             view=self.view_index,
+            rival=self.rival,
+            generation=self._renderers,
         )
 
     def _camera(self, rung: int) -> Camera:

@@ -139,6 +139,15 @@ _FETCH: dict[Transfer, Callable[[Tensor], Values]] = {
 }
 
 
+def check_transfer(device: str, wanted: str) -> None:
+    """Raise ValueError when a way is asked for that a renderer on this device cannot go."""
+    if device == "cpu" and wanted not in ("auto", Transfer.PLAIN):
+        raise ValueError(
+            f"the transfer '{wanted}' needs a CUDA GPU, the renderer runs on the CPU; leave "
+            "--transfer away"
+        )
+
+
 def make_ladder(
     device: str, wanted: str, interop_fault: Callable[[], str | None]
 ) -> TransferLadder:
@@ -147,12 +156,8 @@ def make_ladder(
     wanted:         'auto' begins with the best; the name of a way begins there
     interop_fault:  opens the interop on the window's thread, and says why that cannot be
     """
+    check_transfer(device, wanted)
     if device == "cpu":
-        if wanted not in ("auto", Transfer.PLAIN):
-            raise ValueError(
-                f"the transfer '{wanted}' needs a CUDA GPU, the renderer runs on the CPU; leave "
-                "--transfer away"
-            )
         return TransferLadder((Transfer.PLAIN,))
     ways = tuple(Transfer)
     ladder = TransferLadder(ways if wanted == "auto" else ways[ways.index(Transfer(wanted)) :])

@@ -7,7 +7,9 @@ renamed into place, so whatever is there can be read.
 from __future__ import annotations
 
 import json
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,6 +62,24 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
                 if path.stem.isdigit():
                     found.append(Checkpoint(path, path.stat().st_mtime_ns))
     return max(found, key=lambda one: (one.modified_ns, one.path.name), default=None)
+
+
+def wait_for_checkpoint(folder: Path, seconds: float = POLL_SECONDS) -> Path:
+    """The newest checkpoint of a training; waits for the first one, after saying so on stderr.
+
+    Raises FileNotFoundError when there is no training to wait for.
+    """
+    if not is_run(folder):
+        raise FileNotFoundError(
+            f"there is no training in {folder} (no config.toml); begin one, or name its run folder"
+        )
+    newest = newest_checkpoint(folder)
+    if newest is None:
+        print(f"waiting for the first checkpoint in {folder}; Ctrl-C stops", file=sys.stderr)
+    while newest is None:
+        time.sleep(seconds)
+        newest = newest_checkpoint(folder)
+    return newest.path
 
 
 def describe_run(folder: Path) -> str:
