@@ -156,6 +156,13 @@ def test_pyrr_stays_in_one_module_of_the_viewer():
     assert len({one.file for one in read_imports("viewer") if one.top == "pyrr"}) <= 1
 
 
+def test_imgui_stays_in_its_package_and_is_imported_lazily():
+    outside = [one for one in read_imports("viewer") if "viewer/gui" not in one.file.as_posix()]
+
+    assert not offenses(outside, {"imgui_bundle"})
+    assert all(one.is_lazy for one in outside if one.module.startswith("viewer.gui"))
+
+
 def test_there_is_no_module_of_leftovers():
     names = {file.stem for folder in ("donerf", "viewer") for file in (ROOT / folder).rglob("*.py")}
 

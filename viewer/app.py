@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from donerf import Camera, Renderer, Scene, ViewCell
     from viewer.capture import PoseFile
     from viewer.ground_truth import GroundTruth
+    from viewer.overlay import Overlay
     from viewer.path_file import PathFile
     from viewer.preferences import Preferences
     from viewer.status import StatusFile
@@ -206,6 +207,7 @@ def _say_no_window(setup: Setup, reason: str) -> None:
 
 
 def _fly(setup: Setup, window: Window) -> None:
+    from donerf import make_renderer
     from viewer.capture import save_capture
     from viewer.film_desk import FilmChoice
     from viewer.fly import FlyLoop
@@ -245,15 +247,21 @@ def _fly(setup: Setup, window: Window) -> None:
         truth=truth,
         transfer=transfer,
     )
+
+    def remake(scene: Scene, precision: str) -> Renderer:
+        return make_renderer(scene, arguments.device, precision, arguments.backend)
+
     options = BenchOptions(
         folder=arguments.captures,
         film=FilmChoice(arguments.film_size or FILM_SIZE, arguments.samples, arguments.fps),
+        remake=remake,
         capture_size=arguments.capture_size,
         wants_depth=arguments.raw_depth,
         split=arguments.split,
     )
     bench = Workbench(session, worker, (setup.scene, info), window, options)
-    loop = FlyLoop(window, session, worker, bench, transfer)
+    overlay = _make_overlay(window)
+    loop = FlyLoop(window, session, worker, bench, transfer, overlay)
     try:
         _prepare(bench, setup)
         with _sigterm_as_interrupt():
@@ -263,6 +271,7 @@ def _fly(setup: Setup, window: Window) -> None:
         worker.close()
         bench.close()
         loop.release()
+        overlay.close()
         window.destroy()
         tell_lost_captures(worker.results())
         _remember(lambda: save_changes(path, preferred, session.preferences))
@@ -283,6 +292,19 @@ def _prepare(bench: Workbench, setup: Setup) -> None:
         bench.comparison.with_precision(bench.scene, bench.info)
     elif isinstance(arguments.compare, int):
         bench.comparison.with_samples(arguments.compare)
+
+
+def _make_overlay(window: Window) -> Overlay:
+    """With ImGui, if it is installed. After the window's own callbacks: ImGui passes them on."""
+    from viewer.windowing import HAS_GUI
+
+    if HAS_GUI:
+        from viewer.gui.imgui_overlay import ImguiOverlay
+
+        return ImguiOverlay(window.address, window.content_scale)
+    from viewer.plain_overlay import PlainOverlay
+
+    return PlainOverlay(window.context)
 
 
 def _with_options(preferences: Preferences, setup: Setup) -> Preferences:

@@ -110,6 +110,13 @@ def ramp_place(values: np.ndarray, ends: RampRange) -> np.ndarray:
     return np.clip((values - low) / (high - low), 0, 1)
 
 
+def value_at(place: float, ends: RampRange) -> float:
+    """The value at a place on the ramp, 0 its first and 1 its last color."""
+    if ends.is_logarithmic:
+        return ends.low * (ends.high / ends.low) ** place
+    return ends.low + place * (ends.high - ends.low)
+
+
 def _along_ramp(values: np.ndarray, ends: RampRange) -> np.ndarray:
     place = ramp_place(values, ends) * (len(RAMP) - 1)
     steps = np.arange(len(RAMP))

@@ -79,6 +79,11 @@ class Input:
     letter: str | None = None
     is_control: bool = False
 
+    @property
+    def is_pointer(self) -> bool:
+        """Whether it comes from the mouse."""
+        return self.place.startswith(("MOUSE", "WHEEL"))
+
 
 @dataclass(frozen=True)
 class Pressed:
@@ -234,6 +239,12 @@ BINDINGS = (
 )
 
 
+KEY_NOTE = (
+    "W A S D E Q mean places on the keyboard, so they lie together on every layout;\n"
+    "the other letters mean what is printed on the keys."
+)
+
+
 def find_binding(pressed: Input) -> Binding | None:
     """What an input means, None when nothing."""
     return next((binding for binding in BINDINGS if binding.matches(pressed)), None)
@@ -248,8 +259,4 @@ def help_text() -> str:
     """The table as text, for `--help-keys`."""
     width = max(len(binding.label) for binding in BINDINGS)
     lines = [f"  {binding.label:<{width}}  {binding.meaning}" for binding in BINDINGS]
-    note = (
-        "W A S D E Q mean places on the keyboard, so they lie together on every layout;\n"
-        "the other letters mean what is printed on the keys."
-    )
-    return "\n".join(("Keys and mouse:", *lines, "", note))
+    return "\n".join(("Keys and mouse:", *lines, "", KEY_NOTE))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import moderngl
 
+from viewer.cell_lines import CellLines
 from viewer.controls import (
     Action,
     Dropped,
@@ -19,8 +20,10 @@ from viewer.controls import (
     find_binding,
 )
 from viewer.frame_texture import FrameTexture
-from viewer.hud import FrameClock, draw_banner, make_title
+from viewer.hud import Facts, FrameClock, make_title
 from viewer.interop import Receiver
+from viewer.overlay import Overlay, Scenery
+from viewer.ray_probe import RayProber
 from viewer.session import Session
 from viewer.split_view import FilmView, SplitView
 from viewer.status import State, Status, StatusFile
@@ -31,8 +34,14 @@ from viewer.worker import RenderWorker
 
 # A title that changes with every picture cannot be read, and some desktops draw it slowly.
 TITLE_SECONDS = 0.25
+# While an overlay is lively, it is drawn so often.
+LIVELY_SECONDS = 1 / 60
+NO_PANEL = "there is no panel without imgui-bundle; pip install imgui-bundle (H shows the keys)"
 # A film has its own camera; nobody flies meanwhile.
-_WHILE_FILMING = (Action.QUIT, Action.FULL_SCREEN, Action.RELEASE, Action.FILM)
+_WHILE_FILMING = (
+    *(Action.QUIT, Action.FULL_SCREEN, Action.RELEASE, Action.FILM),
+    *(Action.HELP, Action.PANEL, Action.HUD),
+)
 
 
 def fitted_area(picture: tuple[int, int], window: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -52,6 +61,7 @@ class FlyLoop:
         worker: RenderWorker,
         bench: Workbench,
         transfer: TransferLadder,
+        overlay: Overlay,
     ) -> None:
         """The parts, made by the caller; nothing happens before `run`."""
         self.frames = 0
@@ -60,13 +70,19 @@ class FlyLoop:
         self._worker = worker
         self._bench = bench
         self._transfer = transfer
+        self._overlay = overlay
         self._clock = FrameClock()
         self._receiver = Receiver(window.context, transfer)
         self._picture = FrameTexture(window.context, self._receiver)
         self._split = SplitView(window.context, self._receiver)
         self._film = FilmView(window.context)
-        self._banner = FrameTexture(window.context)
-        self._banner_shown: tuple[str, int] | None = None
+        self._lines = CellLines(window.context)
+        self._prober = RayProber(worker.submit_task)
+        self._is_probing = False
+        self._has_help = False
+        self._transfer_ms = 0.0
+        self._followed = session.preferences
+        self._words = ""
         self._title = ""
         self._title_time = 0.0
         self._is_title_due = False
@@ -74,6 +90,7 @@ class FlyLoop:
 
     def run(self, status: StatusFile, frames: int | None) -> None:
         """Fly until the window is closed, or until so many pictures were shown."""
+        self._window.set_vsync(self._followed.performance.has_vsync)
         while not self._window.is_closing and (frames is None or self.frames < frames):
             self._window.wait(self._seconds_to_wait(time.monotonic()))
             self._step(time.monotonic())
@@ -87,31 +104,88 @@ class FlyLoop:
 
     def _step(self, now: float) -> None:
         session, bench = self._session, self._bench
-        for event in self._window.take_events():
-            self._handle(event, now)
-        for action in bench.step(now):
-            self._act(action, now)
+        events = self._window.take_events()
+        session.resize(*self._window.framebuffer_size)
+        asked = bench.step(now)
+        is_due = self._take_results(now)
+        session.forget_message(now)
+        is_due |= self._has_new_words()
+        is_due |= self._film.update(bench.film)
+        if events or asked:
+            self._overlay.stir(now)
+        is_due |= self._window.needs_redraw or self._overlay.is_lively(now)
+        if is_due and not session.is_minimized:
+            self._frame(events, asked, now)
+        else:
+            self._take_input(events, asked, now)
+        self._follow_preferences()
+        self._update_title(now)
+
+    def _frame(self, events: list[Event], asked: list[Action], now: float) -> None:
+        """Draw the window. Input is handled in between, when it is known whose it is."""
         size = self._window.framebuffer_size
-        session.resize(*size)
-        fresh = [result for result in self._worker.results() if session.take_result(result, now)]
-        for end in self._worker.task_ends():
-            bench.take(end)
+        self._overlay.begin(size, now)
+        self._take_input([event for event in events if self._is_ours(event)], asked, now)
+        self._split.update(self._session.shown, self._bench.comparison)
+        for action in self._overlay.lay_out(self._session, self._scenery(), now):
+            self._act(action, now)
+        self._window.present(lambda target: self._draw(target, size))
+
+    def _take_input(self, events: list[Event], asked: list[Action], now: float) -> None:
+        """Follow the input, and ask for the picture that comes of it."""
+        for event in events:
+            self._handle(event, now)
+        for action in asked:
+            self._act(action, now)
+        if self._is_probing:
+            self._aim()
         # The worker goes on before this thread draws: they run side by side.
-        request = None if bench.film.is_busy else session.next_request(now)
+        request = None if self._bench.film.is_busy else self._session.next_request(now)
         if request is not None:
             self._worker.submit(request)
+
+    def _take_results(self, now: float) -> bool:
+        """Note what the worker has done; True when there is something new to see."""
+        session, bench = self._session, self._bench
+        fresh = [result for result in self._worker.results() if session.take_result(result, now)]
+        ends = self._worker.task_ends()
+        for end in ends:
+            if not self._prober.take(end):
+                bench.take(end)
         if fresh and session.shown is not None:
+            start = time.perf_counter()
             self._picture.upload(session.shown.values)
+            self._transfer_ms = (time.perf_counter() - start) * 1000
             bench.picture_shown(session.shown)
             self._clock.tick(now)
             self.frames += 1
-        session.forget_message(now)
-        self._update_title(now)
-        has_changed = self._update_banner(size[0])
-        has_changed |= self._split.update(session.shown, bench.comparison)
-        has_changed |= self._film.update(bench.film)
-        if (fresh or has_changed or self._window.needs_redraw) and not session.is_minimized:
-            self._window.present(lambda target: self._draw(target, size))
+        return bool(fresh or ends)
+
+    def _has_new_words(self) -> bool:
+        """Whether something else is to be said over the picture than before."""
+        session = self._session
+        words = f"{session.error} {session.message} {self._bench.film.text}"
+        has_changed = words != self._words
+        self._words = words
+        return has_changed
+
+    def _follow_preferences(self) -> None:
+        """Do what the session cannot: the screen's rhythm, another renderer."""
+        before, after = self._followed, self._session.preferences
+        self._followed = after
+        if before.performance.has_vsync != after.performance.has_vsync:
+            self._window.set_vsync(after.performance.has_vsync)
+        if before.sampling.precision != after.sampling.precision:
+            self._bench.use_precision(after.sampling.precision)
+
+    def _is_ours(self, event: Event) -> bool:
+        """Whether an event is for the flight, not for the overlay. Letting go always is."""
+        match event:
+            case Pressed(pressed) if pressed.is_pointer:
+                return not self._overlay.owns_pointer
+            case Pressed():
+                return not self._overlay.owns_keys
+        return True
 
     def _handle(self, event: Event, now: float) -> None:
         match event:
@@ -121,24 +195,33 @@ class FlyLoop:
             case Released(place):
                 for action in actions_of(place):
                     self._session.pilot.release(action, now)
-                    self._stop_drag(action)
+                    self._let_go(action)
             case FocusLost():
                 self._session.pilot.release_all(now)
                 self._stop_drag(self._drag)
+                self._let_go(Action.PROBE)
             case PointerMoved(right, down):
-                # A drag holds on to the scene; a captured pointer turns the head.
-                if self._drag is Action.COMPARE:
-                    self._bench.comparison.drag_to(self._window.pointer[0])
-                elif self._drag is Action.LOOK:
-                    self._session.pilot.look(right, down, now)
-                elif self._drag is Action.LOOK_CAPTURED:
-                    self._session.pilot.look(-right, -down, now)
+                self._move_pointer(right, down, now)
             case Dropped(paths, x):
                 self._bench.open(list(paths), x)
 
+    def _move_pointer(self, right: float, down: float, now: float) -> None:
+        factor = self._session.preferences.flying.look_factor
+        # A drag holds on to the scene; a captured pointer turns the head.
+        if self._drag is Action.COMPARE:
+            self._bench.comparison.drag_to(self._window.pointer[0])
+        elif self._drag is Action.LOOK:
+            self._session.pilot.look(factor * right, factor * down, now)
+        elif self._drag is Action.LOOK_CAPTURED:
+            self._session.pilot.look(-factor * right, -factor * down, now)
+
     def _act(self, action: Action, now: float) -> None:
         """Do what concerns the window; the rest is the tools' and the session's."""
+        session = self._session
         if self._bench.film.is_busy and action not in _WHILE_FILMING:
+            return
+        if action is Action.RELEASE and self._has_help:
+            self._has_help = False
             return
         if self._bench.press(action, now):
             return
@@ -156,8 +239,21 @@ class FlyLoop:
             case Action.LOOK | Action.LOOK_CAPTURED:
                 self._drag = action
                 self._window.capture_pointer(action is Action.LOOK_CAPTURED)
+            case Action.PROBE:
+                self._is_probing = True
+            case Action.HELP:
+                self._has_help = not self._has_help
+            case Action.PANEL if not self._overlay.has_panel:
+                session.note(NO_PANEL, now)
             case _:
-                self._session.press(action, now)
+                session.press(action, now)
+
+    def _let_go(self, action: Action) -> None:
+        """A held input has ended."""
+        self._stop_drag(action)
+        if action is Action.PROBE:
+            self._is_probing = False
+            self._prober.stop()
 
     def _stop_drag(self, action: Action | None) -> None:
         is_divider = self._drag is Action.COMPARE and action is Action.LOOK
@@ -165,29 +261,51 @@ class FlyLoop:
             self._drag = None
             self._window.capture_pointer(False)
 
+    def _aim(self) -> None:
+        """Probe the ray under the pointer."""
+        shown, size = self._session.shown, self._window.framebuffer_size
+        if shown is None or self._session.is_minimized or self._overlay.owns_pointer:
+            return
+        left, bottom, width, height = self._area(size)
+        x, y = self._window.pointer[0] * size[0], self._window.pointer[1] * size[1]
+        top = size[1] - bottom - height
+        self._prober.aim(shown, ((x - left) / width, (y - top) / height))
+
+    def _area(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Where the picture lies in the window: (left, bottom, width, height)."""
+        shown = self._session.shown
+        if shown is None or shown.request.view is None:
+            return (0, 0, *size)
+        return fitted_area(shown.size, size)
+
+    def _scenery(self) -> Scenery:
+        bench, transfer = self._bench, self._transfer
+        facts = Facts(bench.scene, bench.info, self._clock, transfer, self._transfer_ms)
+        scenery = Scenery(facts, bench, has_help=self._has_help)
+        if self._prober.ray is None:
+            return scenery
+        size = self._window.framebuffer_size
+        left, bottom, width, height = self._area(size)
+        top = size[1] - bottom - height
+        x, y = self._prober.ray.place
+        place = (left + x * width, top + y * height)
+        return replace(scenery, ray=self._prober.ray, ray_place=place)
+
     def _draw(self, target: moderngl.Framebuffer, size: tuple[int, int]) -> None:
-        shown, look = self._session.shown, self._session.look
-        target.clear(*self._session.preferences.viewing.background)
+        session, shown = self._session, self._session.shown
+        viewing = session.preferences.viewing
+        target.clear(*viewing.background)
         if self._film.size is not None:
             self._film.draw(target, fitted_area(self._film.size, size))
         elif shown is not None:
-            is_fitted = shown.request.view is not None
-            area = fitted_area(shown.size, size) if is_fitted else (0, 0, *size)
-            self._picture.draw(target, area, look, shown.ends)
-            self._split.draw(target, size, area, look)
-        if self._banner_shown is not None:
-            self._banner.draw(target, (0, 0, size[0], 30))
-
-    def _update_banner(self, width: int) -> bool:
-        """Bring the banner up to date; True when it has changed."""
-        text = self._session.error or self._session.message or self._bench.film.text
-        wanted = (text, width) if text and width > 0 else None
-        if wanted == self._banner_shown:
-            return False
-        if wanted is not None:
-            self._banner.upload(draw_banner(*wanted))
-        self._banner_shown = wanted
-        return True
+            area = self._area(size)
+            self._picture.draw(target, area, session.look, shown.ends)
+            self._split.draw(target, size, area, session.look)
+            if viewing.has_box or viewing.has_cone:
+                self._lines.enter(session.pilot.frame)
+                camera = shown.request.camera
+                self._lines.draw(target, area, camera, viewing.has_box, viewing.has_cone)
+        self._overlay.draw(target, size)
 
     def _update_title(self, now: float) -> None:
         bench = self._bench
@@ -207,6 +325,8 @@ class FlyLoop:
         is_filming = self._bench.film.is_busy
         waits = [None if is_filming else self._session.seconds_to_wait(now)]
         waits.append(self._bench.seconds_to_wait())
+        if self._overlay.is_lively(now):
+            waits.append(LIVELY_SECONDS)
         if self._is_title_due:
             waits.append(max(self._title_time + TITLE_SECONDS - now, 0.0))
         return min((seconds for seconds in waits if seconds is not None), default=None)

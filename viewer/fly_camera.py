@@ -58,8 +58,12 @@ class FlyFrame:
 
     def forward(self, pose: FlyPose) -> np.ndarray:
         """(3,) unit view direction."""
-        level = math.cos(pose.yaw) * self.ahead + math.sin(pose.yaw) * self.left
-        return math.cos(pose.pitch) * level + math.sin(pose.pitch) * self.up
+        return self.direction(pose.yaw, pose.pitch)
+
+    def direction(self, yaw: float, pitch: float) -> np.ndarray:
+        """(3,) unit direction at angles in radians, to the left of ahead and above the horizon."""
+        level = math.cos(yaw) * self.ahead + math.sin(yaw) * self.left
+        return math.cos(pitch) * level + math.sin(pitch) * self.up
 
     def right(self, pose: FlyPose) -> np.ndarray:
         """(3,) unit, horizontal."""

@@ -137,7 +137,7 @@ class Pilot:
             case Action.FLIGHT:
                 self.follow(default_route(self.frame) if self._route is None else None, now)
             case Action.FREE:
-                self._toggle_free()
+                self.set_free(not self.is_free)
             case Action.SPEED_UP:
                 self._change_speed(WHEEL_FACTOR)
             case Action.SPEED_DOWN:
@@ -204,9 +204,10 @@ class Pilot:
         is_done = max(abs(yaw - inside.yaw), abs(pitch - inside.pitch)) < TURN_BACK_DONE
         self.pose = inside if is_done else replace(self.pose, yaw=yaw, pitch=pitch)
 
-    def _toggle_free(self) -> None:
-        self.is_free = not self.is_free
-        if not self.is_free:
+    def set_free(self, is_free: bool) -> None:
+        """Lift the limits of the cell, or go back into it."""
+        self.is_free = is_free
+        if not is_free:
             inside = self.frame.cell.clamp(self.pose.position)
             self.pose = replace(self.pose, position=inside)
 

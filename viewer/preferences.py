@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from donerf.files import write_text
@@ -138,8 +139,6 @@ class Preferences(_Group):
 
 def preferences_path() -> Path:
     """Where they lie: ~/.config/donerf-viewer/preferences.json on Linux."""
-    from platformdirs import user_config_path
-
     return user_config_path("donerf-viewer", appauthor=False) / "preferences.json"
 
 

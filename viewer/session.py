@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from donerf import Camera, Scene, ViewCell
 from donerf.renderer import Placement, RendererInfo
+from viewer.budget_dial import DialPoint, Quality, choose, quality_of
 from viewer.coloring import Look
 from viewer.controls import Action
 from viewer.fly_camera import FlyPose, make_camera
 from viewer.ground_truth import GroundTruth
+from viewer.oracle_gap import OracleGap, samples_without_oracle
 from viewer.pilot import Pilot
 from viewer.preferences import Preferences
 from viewer.render_modes import RenderMode, offered_modes
@@ -53,6 +55,7 @@ class SessionSettings:
     placements:     that the renderer offers
     budget_ms:      for one picture while moving, where the user prefers none
     psnr:           dB by sample count, as the scene's file has it
+    quality:        of moving pictures, for the budget dial; None where nothing is known
     """
 
     modes: tuple[RenderMode, ...]
@@ -62,6 +65,7 @@ class SessionSettings:
     budget_ms: float = 66.0
     is_free: bool = False
     psnr: dict[str, float] = field(default_factory=dict)
+    quality: Quality | None = None
 
 
 def session_settings(info: RendererInfo, scene: Scene, has_truth: bool) -> SessionSettings:
@@ -72,6 +76,7 @@ def session_settings(info: RendererInfo, scene: Scene, has_truth: bool) -> Sessi
         placements=info.placements,
         budget_ms=CPU_BUDGET_MS if info.device == "cpu" else GPU_BUDGET_MS,
         psnr=scene.metadata.quality.get("psnr", {}),
+        quality=quality_of(scene),
     )
 
 
@@ -114,6 +119,7 @@ class Session:
     shown:      the picture on the screen
     placement:  who says where the samples go: the oracle, or nobody
     rival:      what pictures are compared with; set by `compare_with`
+    dial:       what the budget dial points to, when it chooses the samples
     """
 
     def __init__(
@@ -133,6 +139,8 @@ class Session:
         self.pilot = Pilot(cell, settings.is_free, now)
         self.mode = settings.mode
         self.placement: Placement = "oracle"
+        self.dial: DialPoint | None = None
+        self.oracle_gap = OracleGap()
         self.size = size
         self.resolution = ResolutionController(self.budget_ms, max(size[0], 1), max(size[1], 1))
         self.error: str | None = None
@@ -142,6 +150,8 @@ class Session:
         self._message_end = now
         self._standpoint: Standpoint | None = None
         self._renderers = 0
+        # Without the oracle, its time goes into so many more samples.
+        self._samples_gained = 0
         self._asked: View | None = None
         self._asked_time = now
         self._awaited: RenderRequest | None = None
@@ -158,6 +168,12 @@ class Session:
             self._step_samples(-1)
         elif action is Action.ORACLE:
             self.toggle_oracle(now)
+        elif action is Action.PANEL:
+            is_open = not self.preferences.panel.is_open
+            self.preferences = self.preferences.changed("panel", is_open=is_open)
+        elif action is Action.HUD:
+            has_hud = not self.preferences.viewing.has_hud
+            self.preferences = self.preferences.changed("viewing", has_hud=has_hud)
         elif action is Action.LOCK:
             rung = None if self.resolution.is_locked else self.resolution.rung
             self.prefer(self.preferences.changed("performance", locked_rung=rung))
@@ -170,6 +186,7 @@ class Session:
         """Follow what the user prefers from now on."""
         samples = self.samples
         self.preferences = preferences
+        self._turn_dial(samples)
         self._cost_changed(samples)
         self.resolution.set_budget(self.budget_ms)
         rung = preferences.performance.locked_rung
@@ -178,6 +195,11 @@ class Session:
         elif not self.resolution.is_locked or rung != self.resolution.rung:
             self.resolution.lock(rung)
         self.pilot.speed = self.pilot.usual_speed * preferences.flying.speed_factor
+
+    def choose_samples(self, samples: int) -> None:
+        """Choose by hand, so no longer by the dial."""
+        chosen = self.preferences.changed("sampling", samples=samples)
+        self.prefer(chosen.changed("performance", chooses_samples=False))
 
     def show(self, mode: RenderMode, now: float) -> None:
         """Show something else; the error is shown where there is a picture to compare with."""
@@ -197,6 +219,9 @@ class Session:
             self.note("this renderer cannot do without the oracle", now)
             return
         self.placement = "uniform" if self.placement == "oracle" else "oracle"
+        if self.placement == "uniform" and self.shown is not None:
+            times, shown = self.shown.times, self.shown.request.samples
+            self._samples_gained = samples_without_oracle(0, times, shown)
 
     def stand_at(self, index: int) -> None:
         """Stand where a view of the data set was taken, until the camera moves."""
@@ -260,6 +285,8 @@ class Session:
             self.resolution.moving_frame(result.ms, result.size)
         elif result.request.samples == self.samples and result.request.passes == 1:
             self.resolution.still_frame(result.ms, result.size)
+            if result.request.rung == 0:
+                self._take_full(result, now)
         return True
 
     def next_request(self, now: float) -> RenderRequest | None:
@@ -270,6 +297,10 @@ class Session:
         if self._view != self._asked:
             # With newer weights nothing jumps: the same view is refined as if it were unfinished.
             has_moved = self.shown is None or not self._is_same_view
+            if has_moved:
+                samples = self.samples
+                self._turn_dial(samples)
+                self._cost_changed(samples)
             self._asked, self._has_failed = self._view, False
             if has_moved:
                 self._asked_time = now
@@ -313,7 +344,12 @@ class Session:
     @property
     def samples(self) -> int:
         """Per ray, while moving."""
-        return self.preferences.sampling.samples
+        return self.chosen_samples + (self._samples_gained if self.placement == "uniform" else 0)
+
+    @property
+    def chosen_samples(self) -> int:
+        """Per ray, as chosen by hand or by the dial, for a ray that asks the oracle."""
+        return self.dial.samples if self.dial is not None else self.preferences.sampling.samples
 
     @property
     def settled_samples(self) -> int:
@@ -442,24 +478,51 @@ class Session:
             # A newer request may succeed; only the newest failure ends the settling.
             self._has_failed = self._has_failed or was_awaited
 
+    def _take_full(self, picture: Picture, now: float) -> None:
+        """Note a full picture as it was asked for; say what the oracle is worth, once known."""
+        before = self.oracle_gap.sentence
+        self.oracle_gap.take(picture)
+        if (sentence := self.oracle_gap.sentence) and sentence != before:
+            self.note(sentence, now)
+
+    def _turn_dial(self, measured: int) -> None:
+        """Choose the samples for the budget, when that is wanted and the cost is known.
+
+        measured:  samples per ray that the time of a pixel is known for
+        """
+        quality, ms_per_pixel = self.settings.quality, self.resolution.ms_per_pixel
+        if not self.preferences.performance.chooses_samples or quality is None:
+            self.dial = None
+        elif ms_per_pixel is not None and self.shown is not None and not self.is_minimized:
+            full = ms_per_pixel * self.size[0] * self.size[1]
+
+            def ms_of(samples: int) -> float:
+                return full * self._cost_ratio(measured, samples)
+
+            counts = self.settings.sample_counts
+            self.dial = choose(quality, ms_of, self.budget_ms, counts, self.chosen_samples)
+
     def _step_samples(self, direction: int) -> None:
         """Go to the next sample count that is offered."""
         counts = self.settings.sample_counts
-        further = [count for count in counts if (count - self.samples) * direction > 0]
+        present = self.chosen_samples
+        further = [count for count in counts if (count - present) * direction > 0]
         if further:
-            samples = min(further, key=lambda count: abs(count - self.samples))
-            self.prefer(self.preferences.changed("sampling", samples=samples))
+            self.choose_samples(min(further, key=lambda count: abs(count - present)))
 
     def _cost_changed(self, samples_before: int) -> None:
         """The time that shading takes follows the number of samples."""
-        if self.samples == samples_before or self.shown is None:
-            return
+        if self.samples != samples_before:
+            self.resolution.cost_changed(self._cost_ratio(samples_before, self.samples))
+
+    def _cost_ratio(self, before: int, after: int) -> float:
+        """How many times as long a pixel takes with other samples, by the last picture's times."""
+        if self.shown is None or self.shown.times.total_ms <= 0:
+            return 1.0
         times, shown = self.shown.times, self.shown.request.samples
-        if times.total_ms > 0:
-            per_sample = (times.shading_ms + times.composite_ms) / shown
-            fixed = times.total_ms - per_sample * shown
-            before, after = (fixed + per_sample * n for n in (samples_before, self.samples))
-            self.resolution.cost_changed(after / before)
+        per_sample = (times.shading_ms + times.composite_ms) / shown
+        fixed = times.total_ms - per_sample * shown
+        return (fixed + per_sample * after) / (fixed + per_sample * before)
 
 
 def _refinement_of(request: RenderRequest) -> Refinement:

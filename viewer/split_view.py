@@ -8,9 +8,9 @@ from viewer.coloring import Look
 from viewer.comparison import Comparison
 from viewer.film_desk import FilmDesk
 from viewer.frame_texture import FrameTexture
-from viewer.hud import draw_label
 from viewer.interop import Receiver
 from viewer.rendering import Picture
+from viewer.text_picture import draw_label
 
 DIVIDER_PIXELS = 2
 _LABEL_MARGIN = 8

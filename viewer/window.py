@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import glfw
 import moderngl
 
 from viewer.controls import Dropped, Event, FocusLost, Input, PointerMoved, Pressed, Released
 from viewer.gamepad import PadState
+from viewer.windowing import glfw
 
 LONGEST_WAIT_SECONDS = 0.5
 _BUTTONS = {0: "MOUSE_LEFT", 1: "MOUSE_RIGHT", 2: "MOUSE_MIDDLE"}
@@ -54,6 +55,20 @@ class Window:
         if glfw.get_window_attrib(self._window, glfw.ICONIFIED):
             return (0, 0)
         return glfw.get_framebuffer_size(self._window)
+
+    @property
+    def address(self) -> int:
+        """Of glfw's window, for ImGui."""
+        return ctypes.cast(self._window, ctypes.c_void_p).value or 0
+
+    @property
+    def content_scale(self) -> float:
+        """How much larger than usual text should be on this screen."""
+        return glfw.get_window_content_scale(self._window)[0]
+
+    def set_vsync(self, is_on: bool) -> None:
+        """Whether `present` waits until the screen is ready for another picture."""
+        glfw.swap_interval(1 if is_on else 0)
 
     @property
     def pointer(self) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from donerf import Scene
+from donerf import Renderer, Scene
 from donerf.renderer import RendererInfo
 from viewer.capture import PoseFile
 from viewer.comparison import Comparison
@@ -61,6 +61,7 @@ class BenchOptions:
 
     folder:        for pictures, films and paths
     film:          what films are to be like
+    remake:        makes a renderer for a scene in a precision; called on the render thread
     capture_size:  of pictures that are saved; None is the window's
     wants_depth:   save their distances, too
     split:         of data sets that are dropped
@@ -68,6 +69,7 @@ class BenchOptions:
 
     folder: Path
     film: FilmChoice
+    remake: Callable[[Scene, str], Renderer]
     capture_size: tuple[int, int] | None = None
     wants_depth: bool = False
     split: str = "test"
@@ -104,6 +106,7 @@ class Workbench:
         self._worker = worker
         self._desktop = desktop
         self._split = options.split
+        self._remake = options.remake
         self._errands = Errands(desktop.wake)
         self._watcher: RunWatcher | None = None
         self._loading: dict[Task, Callable[[], None]] = {}
@@ -169,6 +172,12 @@ class Workbench:
         """Show a training while it runs; a new checkpoint takes the place of the one before."""
         self.stop_watching()
         self._watcher = RunWatcher(folder, self._desktop.wake)
+
+    def use_precision(self, precision: str) -> None:
+        """Render in another precision from now on."""
+        remake = self._remake
+        task = self._worker.replace_renderer(lambda scene: remake(scene, precision))
+        self._loading[task] = self._take_renderer
 
     def stop_watching(self) -> None:
         """Keep what is shown, whatever the training writes."""
@@ -295,6 +304,13 @@ class Workbench:
             self.say(f"{scene.name}: {scene.path}")
         self.scene = scene
         self.comparison.scene_changed(scene, self.info, is_same_cell)
+
+    def _take_renderer(self) -> None:
+        """The worker renders with another renderer now."""
+        session, self.info = self._session, self._worker.info
+        has_truth = session.truth is not None
+        session.renderer_changed(session_settings(self.info, self.scene, has_truth))
+        self.comparison.scene_changed(self.scene, self.info, True)
 
     def _take_news(self, news: News) -> None:
         self.training = news.text

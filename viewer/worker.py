@@ -226,6 +226,11 @@ class RenderWorker:
         self.submit_task(task)
         return task
 
+    @property
+    def info(self) -> RendererInfo:
+        """Of the renderer that is used now."""
+        return self._renderer.info
+
     def results(self) -> list[Result]:
         """What became of requests since the last call, oldest first."""
         return drain(self._results)
