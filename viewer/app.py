@@ -19,10 +19,12 @@ from viewer.controls import help_text
 if TYPE_CHECKING:
     from donerf import Camera, Renderer, Scene, ViewCell
     from viewer.capture import PoseFile
+    from viewer.cockpit import CockpitOptions
     from viewer.ground_truth import GroundTruth
     from viewer.overlay import Overlay
     from viewer.path_file import PathFile
     from viewer.preferences import Preferences
+    from viewer.session import Session
     from viewer.status import StatusFile
     from viewer.window import Window
     from viewer.workbench import Workbench
@@ -76,6 +78,11 @@ class Setup:
         return self.arguments.samples or of_pose
 
     @property
+    def asked_precision(self) -> str:
+        """As asked for, else as the pose file says; 'auto' where neither does."""
+        return _asked_precision(self.arguments, self.pose)
+
+    @property
     def samples(self) -> int:
         """Per ray of a film or picture."""
         return self.asked_samples or SAMPLES
@@ -104,6 +111,7 @@ def _set_up(arguments: Arguments, status: StatusFile) -> Setup:
     from donerf.assets import default_scene
     from viewer.capture import read_pose
     from viewer.path_file import read_path
+    from viewer.preferences import load_preferences, preferences_path
     from viewer.watch import wait_for_checkpoint
 
     pose = read_pose(arguments.pose) if arguments.pose is not None else None
@@ -113,15 +121,24 @@ def _set_up(arguments: Arguments, status: StatusFile) -> Setup:
     scene = load_scene(newest or arguments.file or default_scene())
     if pose is not None:
         _check_pose(pose, scene, arguments.free)
-    precision = arguments.precision
-    if precision == "auto" and pose is not None and pose.precision is not None:
-        # A screenshot is made again bit for bit only in the precision that it was made in.
-        precision = pose.precision
     truth = _open_truth(arguments, scene)
+    precision = _asked_precision(arguments, pose)
+    if precision == "auto" and not arguments.headless and arguments.out is None:
+        precision = load_preferences(preferences_path())[0].sampling.precision
     renderer = make_renderer(scene, arguments.device, precision, arguments.backend)
     setup = Setup(arguments, scene, renderer, pose, status, truth, path, rival)
     _check_renderer(setup)
     return setup
+
+
+def _asked_precision(arguments: Arguments, pose: PoseFile | None) -> str:
+    """As asked for, else as the pose file says.
+
+    A screenshot is made again bit for bit only in the precision that it was made in.
+    """
+    if arguments.precision == "auto" and pose is not None and pose.precision is not None:
+        return pose.precision
+    return arguments.precision
 
 
 def _open_truth(arguments: Arguments, scene: Scene) -> GroundTruth | None:
@@ -207,79 +224,70 @@ def _say_no_window(setup: Setup, reason: str) -> None:
 
 
 def _fly(setup: Setup, window: Window) -> None:
-    from donerf import make_renderer
-    from viewer.capture import save_capture
-    from viewer.film_desk import FilmChoice
-    from viewer.fly import FlyLoop
-    from viewer.interop import interop_fault
-    from viewer.preferences import load_preferences, preferences_path, save_changes
-    from viewer.render_modes import RenderMode
-    from viewer.session import Session, session_settings
-    from viewer.transfer import make_ladder
-    from viewer.workbench import BenchOptions, Workbench
-    from viewer.worker import RenderWorker
+    from viewer.cockpit import Cockpit
+    from viewer.preferences import preferences_path, save_changes
 
-    arguments, renderer, truth = setup.arguments, setup.renderer, setup.truth
-    info = renderer.info
-    path = preferences_path()
-    stored, note = load_preferences(path)
-    preferred = _with_options(stored, setup)
-    now = time.monotonic()
-    settings = replace(
-        session_settings(info, setup.scene, truth is not None),
-        mode=RenderMode(setup.mode),
-        is_free=arguments.free,
-    )
-    session = Session(setup.cell, settings, window.framebuffer_size, now, preferred, truth)
-    if setup.pose is not None:
-        session.pilot.go_to(setup.pose.matrix)
-    if arguments.view is not None:
-        session.stand_at(arguments.view)
-    if note:
-        session.note(note, now)
-        print(f"note: {note}", file=sys.stderr)
-    transfer = make_ladder(info.device, arguments.transfer, lambda: interop_fault(window.context))
-    worker = RenderWorker(
-        renderer,
+    preferred, note = _preferred(setup)
+    cockpit = Cockpit(
+        window,
+        _make_overlay(window),
         setup.scene,
-        announce=window.wake,
-        save=lambda picture, scene: save_capture(picture, arguments.captures, scene, info),
-        truth=truth,
-        transfer=transfer,
+        setup.renderer,
+        _options(setup, preferred, window),
     )
+    session = cockpit.session
+    try:
+        if note:
+            session.note(note, time.monotonic())
+            print(f"note: {note}", file=sys.stderr)
+        _prepare(cockpit.bench, session, setup)
+        with _sigterm_as_interrupt():
+            cockpit.loop.run(setup.status, setup.arguments.frames)
+    finally:
+        tell_lost_captures(cockpit.close())
+        _remember(lambda: save_changes(preferences_path(), preferred, session.preferences))
+
+
+def _options(setup: Setup, preferred: Preferences, window: Window) -> CockpitOptions:
+    """What the command line and the user's settings come to."""
+    from donerf import make_renderer
+    from viewer.cockpit import CockpitOptions
+    from viewer.film_desk import FilmChoice
+    from viewer.interop import interop_fault
+    from viewer.render_modes import RenderMode
+    from viewer.session import session_settings
+    from viewer.transfer import make_ladder
+    from viewer.workbench import BenchOptions
+
+    arguments, info = setup.arguments, setup.renderer.info
 
     def remake(scene: Scene, precision: str) -> Renderer:
         return make_renderer(scene, arguments.device, precision, arguments.backend)
 
-    options = BenchOptions(
-        folder=arguments.captures,
-        film=FilmChoice(arguments.film_size or FILM_SIZE, arguments.samples, arguments.fps),
-        remake=remake,
-        capture_size=arguments.capture_size,
-        wants_depth=arguments.raw_depth,
-        split=arguments.split,
+    settings = session_settings(info, setup.scene, setup.truth is not None)
+    return CockpitOptions(
+        replace(settings, mode=RenderMode(setup.mode), is_free=arguments.free),
+        preferred,
+        BenchOptions(
+            folder=arguments.captures,
+            film=FilmChoice(arguments.film_size or FILM_SIZE, arguments.samples, arguments.fps),
+            remake=remake,
+            capture_size=arguments.capture_size,
+            wants_depth=arguments.raw_depth,
+            split=arguments.split,
+        ),
+        make_ladder(info.device, arguments.transfer, lambda: interop_fault(window.context)),
+        setup.truth,
     )
-    bench = Workbench(session, worker, (setup.scene, info), window, options)
-    overlay = _make_overlay(window)
-    loop = FlyLoop(window, session, worker, bench, transfer, overlay)
-    try:
-        _prepare(bench, setup)
-        with _sigterm_as_interrupt():
-            loop.run(setup.status, arguments.frames)
-    finally:
-        # The worker wakes the window, so it has to end first.
-        worker.close()
-        bench.close()
-        loop.release()
-        overlay.close()
-        window.destroy()
-        tell_lost_captures(worker.results())
-        _remember(lambda: save_changes(path, preferred, session.preferences))
 
 
-def _prepare(bench: Workbench, setup: Setup) -> None:
+def _prepare(bench: Workbench, session: Session, setup: Setup) -> None:
     """What is to be seen from the start."""
     arguments = setup.arguments
+    if setup.pose is not None:
+        session.pilot.go_to(setup.pose.matrix)
+    if arguments.view is not None:
+        session.stand_at(arguments.view)
     if setup.path is not None:
         bench.paths.take(setup.path)
     if arguments.watch is not None:
@@ -307,17 +315,27 @@ def _make_overlay(window: Window) -> Overlay:
     return PlainOverlay(window.context)
 
 
-def _with_options(preferences: Preferences, setup: Setup) -> Preferences:
-    """What the command line asks for goes before what was set in the window some day."""
+def _preferred(setup: Setup) -> tuple[Preferences, str]:
+    """What the user has set some day, and before that what the command line asks for.
+
+    Also returns what to say when the settings could not be used.
+    """
+    from viewer.preferences import load_preferences, preferences_path
+
+    preferences, note = load_preferences(preferences_path())
+    changes: dict[str, object] = {}
     if setup.asked_samples is not None:
-        preferences = preferences.changed("sampling", samples=setup.asked_samples)
+        changes["samples"] = setup.asked_samples
+    if setup.asked_precision != "auto":
+        changes["precision"] = setup.asked_precision
+    counts = setup.renderer.info.sample_counts
+    samples = setup.asked_samples or preferences.sampling.samples
+    if counts is not None and samples not in counts:
+        changes["samples"] = min(counts, key=lambda count: abs(count - samples))
+    preferences = preferences.changed("sampling", **changes)
     if setup.arguments.budget_ms is not None:
         preferences = preferences.changed("performance", budget_ms=setup.arguments.budget_ms)
-    counts = setup.renderer.info.sample_counts
-    if counts is not None and (before := preferences.sampling.samples) not in counts:
-        nearest = min(counts, key=lambda count: abs(count - before))
-        preferences = preferences.changed("sampling", samples=nearest)
-    return preferences
+    return preferences, note
 
 
 def _remember(save: Callable[[], None]) -> None:

@@ -23,12 +23,12 @@ from viewer.frame_texture import FrameTexture
 from viewer.hud import Facts, FrameClock, make_title
 from viewer.interop import Receiver
 from viewer.overlay import Overlay, Scenery
-from viewer.ray_probe import RayProber
+from viewer.ray_probe import ProbedRay, RayProber
 from viewer.session import Session
 from viewer.split_view import FilmView, SplitView
 from viewer.status import State, Status, StatusFile
+from viewer.surface import Surface
 from viewer.transfer import TransferLadder
-from viewer.window import Window
 from viewer.workbench import Workbench
 from viewer.worker import RenderWorker
 
@@ -56,7 +56,7 @@ class FlyLoop:
 
     def __init__(
         self,
-        window: Window,
+        window: Surface,
         session: Session,
         worker: RenderWorker,
         bench: Workbench,
@@ -79,7 +79,7 @@ class FlyLoop:
         self._lines = CellLines(window.context)
         self._prober = RayProber(worker.submit_task)
         self._is_probing = False
-        self._has_help = False
+        self.has_help = False
         self._transfer_ms = 0.0
         self._followed = session.preferences
         self._words = ""
@@ -88,12 +88,17 @@ class FlyLoop:
         self._is_title_due = False
         self._drag: Action | None = None
 
+    @property
+    def ray(self) -> ProbedRay | None:
+        """The ray that is probed."""
+        return self._prober.ray
+
     def run(self, status: StatusFile, frames: int | None) -> None:
         """Fly until the window is closed, or until so many pictures were shown."""
         self._window.set_vsync(self._followed.performance.has_vsync)
         while not self._window.is_closing and (frames is None or self.frames < frames):
             self._window.wait(self._seconds_to_wait(time.monotonic()))
-            self._step(time.monotonic())
+            self.step(time.monotonic())
             is_filming = self._bench.film.is_busy
             status.write(self._status("filming" if is_filming else self._session.state))
         status.write(self._status("done"))
@@ -102,7 +107,8 @@ class FlyLoop:
         """Let go of what CUDA and OpenGL share, before the context ends."""
         self._receiver.release()
 
-    def _step(self, now: float) -> None:
+    def step(self, now: float) -> None:
+        """One turn of the loop: take what has come, draw if there is anything new."""
         session, bench = self._session, self._bench
         events = self._window.take_events()
         session.resize(*self._window.framebuffer_size)
@@ -220,8 +226,8 @@ class FlyLoop:
         session = self._session
         if self._bench.film.is_busy and action not in _WHILE_FILMING:
             return
-        if action is Action.RELEASE and self._has_help:
-            self._has_help = False
+        if action is Action.RELEASE and self.has_help:
+            self.has_help = False
             return
         if self._bench.press(action, now):
             return
@@ -242,7 +248,7 @@ class FlyLoop:
             case Action.PROBE:
                 self._is_probing = True
             case Action.HELP:
-                self._has_help = not self._has_help
+                self.has_help = not self.has_help
             case Action.PANEL if not self._overlay.has_panel:
                 session.note(NO_PANEL, now)
             case _:
@@ -281,7 +287,7 @@ class FlyLoop:
     def _scenery(self) -> Scenery:
         bench, transfer = self._bench, self._transfer
         facts = Facts(bench.scene, bench.info, self._clock, transfer, self._transfer_ms)
-        scenery = Scenery(facts, bench, has_help=self._has_help)
+        scenery = Scenery(facts, bench, has_help=self.has_help)
         if self._prober.ray is None:
             return scenery
         size = self._window.framebuffer_size

@@ -94,9 +94,9 @@ def hud_lines(session: Session, facts: Facts) -> list[str]:
     passes = f", pass {request.passes}" if request.passes > 1 else ""
     lines = [
         f"{rate}{low}",
-        f"{shown.ms:.1f} ms: oracle {times.oracle_ms:.1f}, placement {times.placement_ms:.1f}, "
-        f"shading {times.shading_ms:.1f}, composite {times.composite_ms:.1f}, "
-        f"transfer {facts.transfer_ms:.1f}",
+        f"{_ms(shown.ms)} ms, transfer {_ms(facts.transfer_ms)}",
+        f"oracle {_ms(times.oracle_ms)}, placement {_ms(times.placement_ms)}, "
+        f"shading {_ms(times.shading_ms)}, composite {_ms(times.composite_ms)}",
         f"{width}x{height}, S = {request.samples}{passes}, {request.mode}",
         f"moving at {size_and_reason(session)}",
         f"{info.backend} {info.device} {info.precision}, {facts.transfer.way} transfer",
@@ -107,6 +107,11 @@ def hud_lines(session: Session, facts: Facts) -> list[str]:
     if request.placement != "oracle":
         lines.append("without the oracle")
     return lines
+
+
+def _ms(value: float) -> str:
+    """Milliseconds with as many digits as can be read."""
+    return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}"
 
 
 def make_title(scene: str, session: Session, clock: FrameClock, info: RendererInfo) -> str:

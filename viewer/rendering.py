@@ -155,16 +155,13 @@ def render_picture(
     start = time.perf_counter()
     if request.mode is RenderMode.ERROR and (truth is None or request.view is None):
         raise ValueError("the error needs a picture to compare with; name a data set with --data")
-    passes = accumulator or Accumulator()
-    frame = _render_passes(renderer, request, cancelled, passes)
+    frame = _render_passes(renderer, request, cancelled, accumulator or Accumulator())
     if frame is None:
         return None
     if frame.ready is not None:
         torch.cuda.current_stream(frame.image.device).wait_event(frame.ready)
     far = cell.depth_range[1]
     shown = values_of(frame, request.mode, request.camera, request.samples, far)
-    if passes.passes > 1:
-        shown = passes.image()
     quality = None
     if truth is not None and request.view is not None:
         values, quality = _compare(fetch_plain(shown), request, truth.picture(request.view))
@@ -244,7 +241,7 @@ def _render_passes(
     cancelled: Callable[[], bool] | None,
     passes: Accumulator,
 ) -> Frame | None:
-    """The last pass; all of them are in the accumulator, if there is more than one to come."""
+    """The last pass, its image the mean of all of them."""
     if request.mode is not RenderMode.COLOR or request.is_moving:
         return renderer.render(request.camera, _options(renderer, request, 0), cancelled)
     passes.begin(request)
@@ -255,7 +252,8 @@ def _render_passes(
         if frame is None:
             return None
         passes.add(frame)
-    return frame
+    assert frame is not None, "at least one pass was missing"
+    return frame if passes.passes == 1 else replace(frame, image=passes.image())
 
 
 def _options(renderer: Renderer, request: RenderRequest, index: int) -> RenderOptions:

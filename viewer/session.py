@@ -6,6 +6,7 @@ as an argument, in seconds, so a test plays any session in no time.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from donerf import Camera, Scene, ViewCell
@@ -465,7 +466,11 @@ class Session:
         """The window's camera; at a view of the data set its own, so that pictures compare."""
         if self.truth is not None and self.view_index is not None:
             camera = self.truth.cameras[self.view_index]
-            k, scale = camera.intrinsics, self.resolution.ladder[rung]
+            if rung == 0:
+                return camera
+            # As many pixels as the window would have, but no more than there are to compare with.
+            k, (width, height) = camera.intrinsics, self.resolution.size_at(rung)
+            scale = min(math.sqrt(width * height / (k.width * k.height)), 1.0)
             return camera.resized(max(1, round(k.width * scale)), max(1, round(k.height * scale)))
         matrix = self.pilot.frame.matrix(self.pilot.pose)
         return make_camera(matrix, *self.resolution.size_at(rung), self.cell.fov_x)

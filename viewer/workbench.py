@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from donerf import Renderer, Scene
+from donerf import Renderer, Scene, make_renderer
 from donerf.renderer import RendererInfo
 from viewer.capture import PoseFile
 from viewer.comparison import Comparison
@@ -55,6 +55,10 @@ class Desktop(Protocol):
         ...
 
 
+def _remake(scene: Scene, precision: str) -> Renderer:
+    return make_renderer(scene, precision=precision)
+
+
 @dataclass(frozen=True)
 class BenchOptions:
     """What the command line says about it.
@@ -69,7 +73,7 @@ class BenchOptions:
 
     folder: Path
     film: FilmChoice
-    remake: Callable[[Scene, str], Renderer]
+    remake: Callable[[Scene, str], Renderer] = _remake
     capture_size: tuple[int, int] | None = None
     wants_depth: bool = False
     split: str = "test"

@@ -9,8 +9,10 @@ import numpy as np
 
 from viewer.controls import Action
 from viewer.fly_camera import MAX_PITCH
+from viewer.gui.path_group import draw_film, draw_path
 from viewer.gui.widgets import Widgets
-from viewer.hud import Facts
+from viewer.overlay import Scenery
+from viewer.places import Places
 from viewer.preferences import Flying
 from viewer.session import Session
 
@@ -21,7 +23,7 @@ _FREE_TIP = (
 )
 
 
-def draw(ui: Widgets, session: Session, facts: Facts) -> list[Action]:
+def draw(ui: Widgets, session: Session, scenery: Scenery) -> list[Action]:
     """Draw the group."""
     _draw_pose(ui, session)
     asked = [
@@ -37,13 +39,31 @@ def draw(ui: Widgets, session: Session, facts: Facts) -> list[Action]:
     _draw_speed(ui, session)
     if session.truth is not None:
         _draw_views(ui, session)
-    return asked
+    _draw_places(ui, scenery.bench.places, asked)
+    ui.separator("path")
+    asked += draw_path(ui, scenery.bench.paths)
+    ui.separator("film")
+    return asked + draw_film(ui, scenery.bench.film)
 
 
 def reset(session: Session) -> None:
     """Back into the cell."""
     if session.pilot.is_free:
         session.pilot.set_free(False)
+
+
+def _draw_places(ui: Widgets, places: Places, asked: list[Action]) -> None:
+    """Bookmarks and copied poses."""
+    for label, action, tip in (
+        ("bookmark", Action.BOOKMARK, "Key B: remember this place."),
+        (f"next of {len(places.bookmarks)}", Action.NEXT_BOOKMARK, "Key N: go to it."),
+        ("copy pose", Action.COPY_POSE, "Ctrl+C: as JSON, for Ctrl+V here or elsewhere."),
+        ("paste pose", Action.PASTE_POSE, "Ctrl+V: go to a pose that was copied."),
+    ):
+        if ui.button(f"{label}##{action.name}", tip):
+            asked.append(action)
+        if action is not Action.PASTE_POSE:
+            ui.same_line()
 
 
 def _button_in_row(ui: Widgets, label: str, tip: str) -> bool:

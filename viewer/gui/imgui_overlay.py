@@ -35,7 +35,7 @@ class ImguiOverlay:
         viewing = session.preferences.viewing
         asked: list[Action] = []
         if session.preferences.panel.is_open:
-            asked = self.panel.draw(session, scenery.facts)
+            asked = self.panel.draw(session, scenery)
         if viewing.has_hud:
             draw_numbers(session, scenery.facts)
             draw_legend(session)

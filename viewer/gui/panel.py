@@ -9,8 +9,9 @@ from imgui_bundle import imgui
 
 from viewer.controls import Action
 from viewer.gui import camera_group, performance_group, sampling_group, scene_group, view_group
+from viewer.gui.overlays import MARGIN
 from viewer.gui.widgets import Widgets
-from viewer.hud import Facts
+from viewer.overlay import Scenery
 from viewer.preferences import GroupName
 from viewer.session import Session
 
@@ -27,7 +28,7 @@ class Group:
     """
 
     title: str
-    draw: Callable[[Widgets, Session, Facts], list[Action]]
+    draw: Callable[[Widgets, Session, Scenery], list[Action]]
     resets: GroupName | None = None
     reset: Callable[[Session], None] | None = None
 
@@ -47,27 +48,24 @@ class Panel:
     def __init__(self) -> None:
         self.widgets = Widgets()
 
-    def draw(self, session: Session, facts: Facts) -> list[Action]:
+    def draw(self, session: Session, scenery: Scenery) -> list[Action]:
         """Draw it; settings go to the session, what is left to do is returned."""
-        em = imgui.get_font_size()
-        height = imgui.get_io().display_size.y
-        imgui.set_next_window_pos(imgui.ImVec2(8, 8), imgui.Cond_.first_use_ever)
-        size = imgui.ImVec2(WIDTH_EMS * em, min(height - 16, 46 * em))
-        imgui.set_next_window_size(size, imgui.Cond_.first_use_ever)
-        bounds = imgui.ImVec2(14 * em, 4 * em), imgui.ImVec2(40 * em, max(height - 16, 4 * em))
+        em, display = imgui.get_font_size(), imgui.get_io().display_size
+        imgui.set_next_window_pos(imgui.ImVec2(MARGIN, MARGIN), imgui.Cond_.first_use_ever)
+        width = min(WIDTH_EMS * em, max(display.x - 2 * MARGIN, 1))
+        # As high as what it holds; more than the window can show is scrolled.
+        bounds = imgui.ImVec2(width, 0), imgui.ImVec2(width, max(display.y - 2 * MARGIN, 1))
         imgui.set_next_window_size_constraints(*bounds)
         asked: list[Action] = []
-        stays_open = True
-        shows, stays = imgui.begin("Settings (Tab)", True)
-        if stays is False:
-            stays_open = False
+        flags = imgui.WindowFlags_.always_auto_resize.value
+        shows, stays_open = imgui.begin("Settings (Tab)", True, flags)
         if shows:
             for group in GROUPS:
-                asked += self._draw_group(group, session, facts)
+                asked += self._draw_group(group, session, scenery)
         imgui.end()
         return asked if stays_open else [*asked, Action.PANEL]
 
-    def _draw_group(self, group: Group, session: Session, facts: Facts) -> list[Action]:
+    def _draw_group(self, group: Group, session: Session, scenery: Scenery) -> list[Action]:
         panel = session.preferences.panel
         was_open = group.title in panel.open_groups
         is_open = self.widgets.begin_group(group.title, was_open)
@@ -77,7 +75,7 @@ class Panel:
             session.prefer(session.preferences.changed("panel", open_groups=tuple(titles)))
         if not is_open:
             return []
-        asked = group.draw(self.widgets, session, facts)
+        asked = group.draw(self.widgets, session, scenery)
         if group.resets is not None and self.widgets.button(
             "reset", f"Set everything under “{group.title}” back to how it came."
         ):

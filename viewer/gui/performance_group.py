@@ -8,6 +8,7 @@ from imgui_bundle import imgui
 from viewer.controls import Action
 from viewer.gui.widgets import Widgets
 from viewer.hud import Facts, size_and_reason
+from viewer.overlay import Scenery
 from viewer.preferences import Performance
 from viewer.resolution import RUNGS
 from viewer.session import Session
@@ -15,21 +16,21 @@ from viewer.session import Session
 _TIPS = {name: field.description or "" for name, field in Performance.model_fields.items()}
 
 
-def draw(ui: Widgets, session: Session, facts: Facts) -> list[Action]:
+def draw(ui: Widgets, session: Session, scenery: Scenery) -> list[Action]:
     """Draw the group."""
     performance = session.preferences.performance
     changes: dict[str, object] = {}
     ms = ui.slider("budget", session.budget_ms, (4, 500), _TIPS["budget_ms"], "%.0f ms", True)
     if ms is not None:
         changes["budget_ms"] = ms
-    on = ui.checkbox("samples, too", performance.chooses_samples, _TIPS["chooses_samples"])
+    on = ui.checkbox("choose samples, too", performance.chooses_samples, _TIPS["chooses_samples"])
     if on is not None:
         changes["chooses_samples"] = on
     if performance.chooses_samples and session.dial is not None:
         ui.muted(session.dial.sentence)
     rung = performance.locked_rung
     index = ui.choice(
-        "size", _sizes(session), 0 if rung is None else rung + 1, _TIPS["locked_rung"]
+        "moving size", _sizes(session), 0 if rung is None else rung + 1, _TIPS["locked_rung"]
     )
     if index is not None:
         changes["locked_rung"] = index - 1 if index > 0 else None
@@ -38,7 +39,7 @@ def draw(ui: Widgets, session: Session, facts: Facts) -> list[Action]:
         on = ui.checkbox(label, getattr(performance, name), _TIPS[name])
         if on is not None:
             changes[name] = on
-    _plot_ms(facts)
+    _plot_ms(scenery.facts)
     if changes:
         session.prefer(session.preferences.changed("performance", **changes))
     return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from viewer.controls import Action
 from viewer.gui.widgets import Widgets
-from viewer.hud import Facts
+from viewer.overlay import Scenery
 from viewer.preferences import Sampling
 from viewer.session import Session
 
@@ -16,7 +16,7 @@ _ORACLE_TIP = (
 )
 
 
-def draw(ui: Widgets, session: Session, facts: Facts) -> list[Action]:
+def draw(ui: Widgets, session: Session, scenery: Scenery) -> list[Action]:
     """Draw the group."""
     changes: dict[str, object] = {}
     sampling = session.preferences.sampling
@@ -36,7 +36,7 @@ def draw(ui: Widgets, session: Session, facts: Facts) -> list[Action]:
     )
     if index is not None:
         changes["precision"] = _PRECISIONS[index]
-    ui.muted(f"renders in {facts.info.precision}")
+    ui.muted(f"renders in {scenery.facts.info.precision}")
     if changes:
         session.prefer(session.preferences.changed("sampling", **changes))
     return asked

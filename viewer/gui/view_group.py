@@ -5,7 +5,7 @@ from __future__ import annotations
 from viewer.coloring import ends_in_look
 from viewer.controls import BINDINGS, Action
 from viewer.gui.widgets import Widgets
-from viewer.hud import Facts
+from viewer.overlay import Scenery
 from viewer.preferences import Viewing
 from viewer.render_modes import RenderMode
 from viewer.session import MODE_ACTIONS, Session
@@ -19,7 +19,7 @@ _OVERLAYS = (
 )
 
 
-def draw(ui: Widgets, session: Session, facts: Facts) -> list[Action]:
+def draw(ui: Widgets, session: Session, scenery: Scenery) -> list[Action]:
     """Draw the group."""
     asked = [
         action

@@ -116,6 +116,15 @@ class Widgets:
         self._finish(label, tip)
         return new if has_changed else None
 
+    def progress(self, share: float, text: str) -> None:
+        """How far something is, 0 to 1."""
+        imgui.progress_bar(share, imgui.ImVec2(-1, 0), f"{round(100 * share)} %")
+        self.muted(text)
+
+    def record(self, label: str, tip: str) -> None:
+        """After a widget that is drawn elsewhere: note its place, explain it."""
+        self._finish(label, tip)
+
     def text(self, text: str, tip: str = "") -> None:
         """Something to read."""
         imgui.text_wrapped(text)
@@ -132,6 +141,10 @@ class Widgets:
         imgui.push_style_color(imgui.Col_.text, _WARNING)
         imgui.text_wrapped(text)
         imgui.pop_style_color()
+
+    def separator(self, text: str) -> None:
+        """A line between parts of a group."""
+        imgui.separator_text(text)
 
     def same_line(self) -> None:
         """The next widget goes beside the last one."""
