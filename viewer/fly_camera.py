@@ -89,8 +89,10 @@ class FlyFrame:
 
     def into_cone(self, pose: FlyPose) -> FlyPose:
         """The same place, looking in the nearest trained direction."""
-        pitch = self.base_pitch + _clamp(pose.pitch - self.base_pitch, self.cone[1])
-        return replace(pose, yaw=_clamp(pose.yaw, self.cone[0]), pitch=_clamp(pitch, MAX_PITCH))
+        # What is inside stays as it is to the last bit, so that a view that is stood at is kept.
+        low, high = self.base_pitch - self.cone[1], self.base_pitch + self.cone[1]
+        pitch = _clamp(min(max(pose.pitch, low), high), MAX_PITCH)
+        return replace(pose, yaw=_clamp(pose.yaw, self.cone[0]), pitch=pitch)
 
     def is_in_cone(self, pose: FlyPose) -> bool:
         """Whether the direction is among those that the networks were trained on."""

@@ -137,15 +137,7 @@ class CameraPath:
 
 def clamped(frame: FlyFrame, pose: FlyPose) -> FlyPose:
     """The nearest pose in the view cell that looks in a trained direction."""
-    yaw = min(max(pose.yaw, -frame.cone[0]), frame.cone[0])
-    low, high = frame.base_pitch - frame.cone[1], frame.base_pitch + frame.cone[1]
-    inside = replace(
-        pose,
-        position=frame.cell.clamp(pose.position),
-        yaw=yaw,
-        pitch=min(max(pose.pitch, low), high),
-    )
-    return _limited(inside)
+    return replace(frame.into_cone(pose), position=frame.cell.clamp(pose.position))
 
 
 def _limited(pose: FlyPose) -> FlyPose:

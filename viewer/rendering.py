@@ -69,7 +69,7 @@ class RenderRequest:
     generation: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
     """A request fulfilled.
 
