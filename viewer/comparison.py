@@ -155,7 +155,7 @@ class Comparison:
         request = shown.request
         left = f"S = {request.samples}"
         if rival is None or request.rival is None:
-            return left, "stand at a view of the data set: [ ]"
+            return left, "go to a view: [ ]"
         if self.kind is not Kind.SAMPLES:
             left = {Kind.TRUTH: f"rendered, {left}", Kind.PRECISION: "this precision"}.get(
                 self.kind or Kind.FILE, "this file"

@@ -101,10 +101,14 @@ class Released:
 
 @dataclass(frozen=True)
 class PointerMoved:
-    """The mouse moved, in shares of the window's longer side: right and down are positive."""
+    """The mouse moved, in shares of the window's longer side: right and down are positive.
+
+    x:  where it came to, as a share of the width; None where nobody knows
+    """
 
     right: float
     down: float
+    x: float | None = None
 
 
 @dataclass(frozen=True)

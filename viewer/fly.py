@@ -87,6 +87,7 @@ class FlyLoop:
         self._title_time = 0.0
         self._is_title_due = False
         self._drag: Action | None = None
+        self._pointer_x = 0.0
 
     @property
     def ray(self) -> ProbedRay | None:
@@ -206,7 +207,9 @@ class FlyLoop:
                 self._session.pilot.release_all(now)
                 self._stop_drag(self._drag)
                 self._let_go(Action.PROBE)
-            case PointerMoved(right, down):
+            case PointerMoved(right, down, x):
+                # Events come late: by now the pointer may be elsewhere than when a button went down.
+                self._pointer_x = x if x is not None else self._window.pointer[0]
                 self._move_pointer(right, down, now)
             case Dropped(paths, x):
                 self._bench.open(list(paths), x)
@@ -215,7 +218,7 @@ class FlyLoop:
         factor = self._session.preferences.flying.look_factor
         # A drag holds on to the scene; a captured pointer turns the head.
         if self._drag is Action.COMPARE:
-            self._bench.comparison.drag_to(self._window.pointer[0])
+            self._bench.comparison.drag_to(self._pointer_x)
         elif self._drag is Action.LOOK:
             self._session.pilot.look(factor * right, factor * down, now)
         elif self._drag is Action.LOOK_CAPTURED:
@@ -240,7 +243,7 @@ class FlyLoop:
                 self._stop_drag(self._drag)
                 if self._window.is_full_screen:
                     self._window.toggle_full_screen()
-            case Action.LOOK if self._bench.comparison.grabs(self._window.pointer[0]):
+            case Action.LOOK if self._bench.comparison.grabs(self._pointer_x):
                 self._drag = Action.COMPARE
             case Action.LOOK | Action.LOOK_CAPTURED:
                 self._drag = action

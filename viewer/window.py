@@ -207,10 +207,11 @@ class Window:
         )
 
     def _on_pointer(self, _: object, x: float, y: float) -> None:
-        longer = max(*glfw.get_window_size(self._window), 1)
+        width, height = glfw.get_window_size(self._window)
+        longer = max(width, height, 1)
         right, down = x - self._pointer[0], y - self._pointer[1]
         self._pointer = (x, y)
-        self._events.append(PointerMoved(right / longer, down / longer))
+        self._events.append(PointerMoved(right / longer, down / longer, x / max(width, 1)))
 
     def _on_wheel(self, _: object, __: float, y: float) -> None:
         # A touchpad scrolls in small parts of a notch.
