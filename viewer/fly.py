@@ -208,7 +208,7 @@ class FlyLoop:
                 self._stop_drag(self._drag)
                 self._let_go(Action.PROBE)
             case PointerMoved(right, down, x):
-                # Events come late: the pointer may be elsewhere by now than where a button went down.
+                # By now the pointer may be elsewhere than where a button was pressed.
                 self._pointer_x = x if x is not None else self._window.pointer[0]
                 self._move_pointer(right, down, now)
             case Dropped(paths, x):
