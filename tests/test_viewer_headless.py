@@ -18,6 +18,8 @@ from viewer.arguments import MODES, parse
 from viewer.capture import read_pose, save_capture
 from viewer.film import open_film
 from viewer.fly_camera import FlyFrame, FlyPose, make_camera
+from viewer.key_frames import CameraPath, KeyFrame
+from viewer.path_file import write_path
 from viewer.render_modes import RenderMode
 from viewer.rendering import RenderRequest, render_picture
 
@@ -282,6 +284,14 @@ def test_the_command_line_knows_every_mode():
         (["--bogus"], "unrecognized arguments: --bogus"),
         (["--out", "p.png", "--frames", "9"], "holds one picture"),
         (["--out", "p.mp4", "--pose", "p.json"], "must end in .png"),
+        (["--path", "a.json", "--pose", "p.json"], "leave --pose and --view out"),
+        (["--watch", "run", "a.donerf"], "leave a.donerf away"),
+        (["--watch", "run", "--headless"], "in a window"),
+        (["--compare", "truth"], "name it with --data"),
+        (["--compare", "nothing"], "must be a number of samples"),
+        (["--compare", "0"], "must be a whole number"),
+        (["--capture-size", "big"], "must be WIDTHxHEIGHT"),
+        (["--transfer", "magic"], "invalid choice"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(options: list[str], sentence: str):
@@ -357,6 +367,58 @@ def test_the_status_file_tells_the_end_and_the_error(run: Run, tmp_path: Path):
     with pytest.raises(FileNotFoundError):
         run("--pose", "nowhere.json", "--status-file", str(status))
     assert "nowhere.json" in json.loads(status.read_text())["error"]
+
+
+def write_film_path(folder: Path) -> tuple[Path, CameraPath]:
+    ends = (((-1.8, 0.5, 1.3), -0.3), ((-0.2, 3.5, 1.7), 0.3))
+    keys = [KeyFrame(2.0 * i, place, yaw, -0.1) for i, (place, yaw) in enumerate(ends)]
+    path = CameraPath(tuple(keys))
+    write_path(folder / "path.json", path, CELL)
+    return folder / "path.json", path
+
+
+def test_a_film_follows_a_camera_path_from_end_to_end(run: Run, tmp_path: Path):
+    file, path = write_film_path(tmp_path)
+    options = ("--size", "16x12", "--samples", "2")
+    summary = run("--path", str(file), "--fps", "5", "--out", "frames", *options)
+    assert summary["frames"] == 11, "two seconds, both ends"
+
+    frame = FlyFrame(CELL)
+    for name, key in (("00000.png", path.keys[0]), ("00010.png", path.keys[1])):
+        (tmp_path / "end.json").write_text(
+            json.dumps({"transform_matrix": frame.matrix(key.pose).tolist()})
+        )
+        run("--pose", "end.json", "--out", "end.png", *options)
+        assert np.array_equal(read_png(tmp_path / "end.png"), read_png(tmp_path / "frames" / name))
+
+
+def test_the_length_of_a_film_along_a_path_can_be_chosen(run: Run, tmp_path: Path):
+    file, _ = write_film_path(tmp_path)
+
+    assert run("--path", str(file), "--frames", "3", "--size", "8x8", "--out", "f")["frames"] == 3
+    assert run("--path", str(file), "--size", "8x8", "--out", "p.png")["frames"] == 1
+
+
+def test_distances_are_saved_beside_a_picture_and_only_there(run: Run, tmp_path: Path):
+    run("--size", "16x12", "--out", "p.png", "--raw-depth")
+    with np.load(tmp_path / "p_depth.npz") as file:
+        depth = file["depth"]
+
+    assert depth.shape == (12, 16)
+    assert depth.dtype == np.float32
+    assert np.all((depth > 0) & (depth <= 2 * CELL.depth_range[1]))
+    with pytest.raises(ValueError, match="--raw-depth is of one picture"):
+        run("--frames", "2", "--size", "8x8", "--out", "f", "--raw-depth")
+
+
+def test_a_way_of_pictures_that_needs_a_gpu_is_refused_without_one(run: Run):
+    with pytest.raises(ValueError, match="'pinned' needs a CUDA GPU"):
+        run("--transfer", "pinned")
+
+
+def test_a_training_that_is_not_there_cannot_be_watched(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="there is no training in"):
+        main(["--watch", str(tmp_path)])
 
 
 def test_headless_needs_neither_gl_nor_a_window_library(scene: Path):

@@ -136,7 +136,10 @@ def window_checks(found: dict[str, Any], is_display_there: bool) -> Iterator[Che
                 "OpenGL", "note", "runs in software; it only presents pictures: that will do"
             )
     elif is_display_there:
-        fix = "install OpenGL 3.3, on Debian and Ubuntu: apt install libgl1 libglx-mesa0 libegl1"
+        fix = (
+            "see that the display answers (DISPLAY) and that OpenGL 3.3 is there, on Debian and "
+            "Ubuntu: apt install libgl1 libglx-mesa0 libegl1"
+        )
         yield Check("window", "broken", f"does not open ({found['window']})", fix)
     else:
         yield Check("window", "note", "no display: films and pictures only, with --headless")
