@@ -74,12 +74,11 @@ class Facts:
     transfer_ms: float = 0.0
 
 
-def size_and_reason(session: Session) -> str:
-    """How large moving pictures are, and why."""
+def size_of_moving(session: Session) -> str:
+    """How large moving pictures are."""
     resolution = session.resolution
     width, height = resolution.size
-    scale = round(100 * resolution.ladder[resolution.rung])
-    return f"{width}x{height} ({scale} %): {resolution.reason}"
+    return f"{width}x{height} ({round(100 * resolution.ladder[resolution.rung])} %) while moving"
 
 
 def hud_lines(session: Session, facts: Facts) -> list[str]:
@@ -98,7 +97,7 @@ def hud_lines(session: Session, facts: Facts) -> list[str]:
         f"oracle {_ms(times.oracle_ms)}, placement {_ms(times.placement_ms)}, "
         f"shading {_ms(times.shading_ms)}, composite {_ms(times.composite_ms)}",
         f"{width}x{height}, S = {request.samples}{passes}, {request.mode}",
-        f"moving at {size_and_reason(session)}",
+        f"{size_of_moving(session)}: {session.resolution.reason}",
         f"{info.backend} {info.device} {info.precision}, {facts.transfer.way} transfer",
     ]
     if session.view_index is not None and session.truth is not None:

@@ -43,6 +43,9 @@ class ProbedRay:
         return f"ray: distance {self.depth:.2f}, color {rgb}, samples at {places}"
 
 
+_Aim = tuple[Picture, tuple[float, float]]
+
+
 class RayProber:
     """Keeps one question on its way, and the last answer.
 
@@ -53,8 +56,8 @@ class RayProber:
         """submit:  gives a task to the render thread"""
         self._submit = submit
         self._asked: Task | None = None
-        self._wanted: tuple[Picture, tuple[float, float]] | None = None
-        self._answered: tuple[Picture, tuple[float, float]] | None = None
+        self._wanted: _Aim | None = None
+        self._answered: _Aim | None = None
         self.ray: ProbedRay | None = None
 
     def aim(self, picture: Picture, place: tuple[float, float]) -> None:
@@ -81,10 +84,11 @@ class RayProber:
         return True
 
     def _ask(self) -> None:
-        if self._asked is not None or self._wanted is None or self._wanted == self._answered:
+        aim = self._wanted
+        if self._asked is not None or aim is None or aim == self._answered:
             return
-        picture, place = self._answered = self._wanted
-        self._asked = Task("probe", lambda renderer, _: probe(renderer, picture, place))
+        self._answered = aim
+        self._asked = Task("probe", lambda renderer, _: probe(renderer, *aim))
         self._submit(self._asked)
 
 

@@ -37,9 +37,9 @@ class Rival:
     is_truth: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RenderRequest:
-    """A picture that is wanted.
+    """A picture that is wanted. No two are equal: a camera holds an array.
 
     rung:       of the resolution ladder, a note for whoever asked
     is_moving:  part of a movement: always finished, so that there is something to see; a still

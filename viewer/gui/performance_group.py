@@ -7,7 +7,7 @@ from imgui_bundle import imgui
 
 from viewer.controls import Action
 from viewer.gui.widgets import Widgets
-from viewer.hud import Facts, size_and_reason
+from viewer.hud import Facts, size_of_moving
 from viewer.overlay import Scenery
 from viewer.preferences import Performance
 from viewer.resolution import RUNGS
@@ -34,7 +34,9 @@ def draw(ui: Widgets, session: Session, scenery: Scenery) -> list[Action]:
     )
     if index is not None:
         changes["locked_rung"] = index - 1 if index > 0 else None
-    ui.text(size_and_reason(session))
+    # Lines of their own, always there: nothing below moves while numbers change.
+    ui.line(size_of_moving(session))
+    ui.line(session.resolution.reason)
     for label, name in (("refine at rest", "refines"), ("vertical sync", "has_vsync")):
         on = ui.checkbox(label, getattr(performance, name), _TIPS[name])
         if on is not None:
@@ -56,7 +58,6 @@ def _sizes(session: Session) -> list[str]:
 def _plot_ms(facts: Facts) -> None:
     """The last frame times, the newest on the right."""
     ms = facts.clock.frame_ms
-    if len(ms) > 1:
-        size = imgui.ImVec2(-1, 3 * imgui.get_font_size())
-        top = 1.2 * float(np.max(ms))
-        imgui.plot_lines("##ms", ms, overlay_text="ms", scale_min=0, scale_max=top, graph_size=size)
+    size = imgui.ImVec2(-1, 3 * imgui.get_font_size())
+    top = 1.2 * float(np.max(ms, initial=1.0))
+    imgui.plot_lines("##ms", ms, overlay_text="ms", scale_min=0, scale_max=top, graph_size=size)

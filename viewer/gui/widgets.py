@@ -130,6 +130,10 @@ class Widgets:
         imgui.text_wrapped(text)
         _explain(tip)
 
+    def line(self, text: str) -> None:
+        """One line, however much it says."""
+        imgui.text_unformatted(text)
+
     def muted(self, text: str) -> None:
         """Something to read, if one likes."""
         imgui.push_style_color(imgui.Col_.text, _MUTED)
