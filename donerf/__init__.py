@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from donerf.data.view_reader import ViewReader
     from donerf.geometry.camera import Camera, Intrinsics
     from donerf.geometry.rays import Rays
     from donerf.geometry.view_cell import ViewCell
@@ -20,11 +21,13 @@ __all__ = [
     "Renderer",
     "Scene",
     "ViewCell",
+    "ViewReader",
     "load_scene",
     "make_renderer",
 ]
 
 _HOMES = {
+    "donerf.data.view_reader": ("ViewReader",),
     "donerf.geometry.camera": ("Camera", "Intrinsics"),
     "donerf.geometry.rays": ("Rays",),
     "donerf.geometry.view_cell": ("ViewCell",),

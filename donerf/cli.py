@@ -36,6 +36,7 @@ examples:
   donerf train oracle scene.toml              the first of the two trainings
   donerf evaluate scene.donerf --data data/mine --samples 1,4,16
   donerf benchmark speed scene.donerf         how fast it renders here, in every way there is
+  donerf doctor                               what works here, and what mends the rest
 
 `donerf COMMAND --help` says more about each."""
 
@@ -289,6 +290,19 @@ def demo_data(
     demo_data_command(folder, size, views, seed)
 
 
+def doctor(json: bool = False) -> int:
+    """Say what works here, what does not, and what mends it: window, GPU, codecs, packages.
+
+    The exit code is 1 when something that is needed is broken.
+
+    Args:
+        json: print the findings as JSON
+    """
+    from viewer.doctor import doctor_command
+
+    return doctor_command(json)
+
+
 def sample_counts(text: str) -> tuple[int, ...]:
     """Read "1,2,4" as (1, 2, 4)."""
     try:
@@ -320,6 +334,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "demo-data": demo_data,
     "prepare": prepare,
     "train": train,
+    "doctor": doctor,
 }
 # These read their command line themselves; the options of the others are their parameters.
 FORWARDED = ("view", "train", "benchmark")

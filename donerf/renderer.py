@@ -30,6 +30,8 @@ class Output(StrEnum):
     OPACITY = "opacity"
     SAMPLE_COUNT = "sample_count"
     ENTROPY = "entropy"
+    SAMPLE_PLACES = "sample_places"
+    DENSITY_OPACITY = "density_opacity"
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,18 @@ class StageTimes:
 class Frame:
     """A rendered picture, row 0 on top, on the device that it was made on.
 
-    image:         (H, W, 4) uint8 sRGB
-    color:         (H, W, 3) float16 sRGB
-    depth:         (H, W) distance along the ray, by compositing weight
-    oracle_depth:  (H, W) distance at the median of the oracle's distribution
-    opacity:       (H, W) in [0, 1]
-    sample_count:  (H, W) samples that were shaded
-    entropy:       (H, W) of the oracle's distribution, 0 certain, 1 uniform
-    mean_samples:  shaded per ray
-    oracle_share:  questions to the oracle per ray
-    ready:         event after which the image may be read; None when it is ready
+    image:            (H, W, 4) uint8 sRGB
+    color:            (H, W, 3) float16 sRGB
+    depth:            (H, W) distance along the ray, by compositing weight
+    oracle_depth:     (H, W) distance at the median of the oracle's distribution
+    opacity:          (H, W) in [0, 1]
+    sample_count:     (H, W) samples that were shaded
+    entropy:          (H, W) of the oracle's distribution, 0 certain, 1 uniform
+    sample_places:    (H, W, 2) mean and extent of the samples' normalized depth, in [0, 1]
+    density_opacity:  (H, W) opacity before the last sample, which ends every ray by rule
+    mean_samples:     shaded per ray
+    oracle_share:     questions to the oracle per ray
+    ready:            event after which the image may be read; None when it is ready
     """
 
     image: Tensor
@@ -104,6 +108,8 @@ class Frame:
     opacity: Tensor | None = None
     sample_count: Tensor | None = None
     entropy: Tensor | None = None
+    sample_places: Tensor | None = None
+    density_opacity: Tensor | None = None
     ready: torch.cuda.Event | None = None
 
 

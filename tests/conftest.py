@@ -1,5 +1,7 @@
 """Seed, devices and the gpu marker, for every test: no test sets them by itself."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _seed() -> None:
     """Each test draws the same numbers whether it runs alone or after others."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a user has set in the viewer must not show in a test, nor the other way round."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
 
 
 @pytest.fixture

@@ -8,8 +8,12 @@ from torch.testing import assert_close
 from donerf import Camera, Intrinsics, Output, RenderOptions, ViewCell, make_renderer
 from donerf.backends import eager
 from donerf.config import OracleSettings, ShadingSettings
+from donerf.geometry.depth import s_from_t
+from donerf.geometry.rays import Rays
+from donerf.model.compositing import composite
 from donerf.model.oracle import DepthOracle
-from donerf.model.pipeline import Networks
+from donerf.model.pipeline import Networks, RenderedRays
+from donerf.model.placement import Samples
 from donerf.model.shading import ShadingNetwork
 from donerf.scene_file import Scene, SceneCell
 
@@ -103,6 +107,34 @@ def test_the_probe_agrees_with_the_frame(scene: Scene):
     assert_close((probe.weights[:, None] * probe.rgb).sum(0), probe.color)
     assert (probe.bin_edges.diff() > 0).all()
     assert probe.bin_probs.shape[0] + 1 == probe.bin_edges.shape[0]
+
+
+def test_where_the_samples_went_is_what_the_probe_says(scene: Scene):
+    renderer = make_renderer(scene, "cpu", "fp32")
+    outputs = frozenset({Output.SAMPLE_PLACES, Output.DENSITY_OPACITY})
+    frame = renderer.render(camera(), RenderOptions(samples=8, outputs=outputs))
+    probe = renderer.probe(camera(), (5, 7), RenderOptions(samples=8))
+
+    assert frame is not None and frame.sample_places is not None
+    assert frame.density_opacity is not None and probe is not None
+    ray = camera().pixel_ray(5, 7)
+    s = s_from_t(probe.t - CELL.exit_distance(ray), CELL.unified_range, CELL.log_scale)
+    assert_close(frame.sample_places[7, 5], torch.stack((s.mean(), s[-1] - s[0])))
+    assert float(frame.density_opacity[7, 5]) == pytest.approx(float(probe.weights[:-1].sum()))
+
+
+def test_places_of_samples_that_were_left_out_do_not_count():
+    t = torch.tensor([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]])
+    is_used = torch.tensor([[False, True, True, False], [False, False, False, False]])
+    rays = Rays(torch.zeros(2, 3), torch.tensor([[0.0, 0.0, -1.0]] * 2))
+    density = torch.zeros(2, 4)
+    samples = Samples(t, t / 10, is_used)
+    colors = composite(torch.zeros(2, 4, 3), density, samples)
+    rendered = RenderedRays(colors, torch.ones(2, 8), samples, torch.zeros(2, 4, 3), density)
+
+    places = eager._OUTPUTS[Output.SAMPLE_PLACES](rendered, rays, CELL)
+
+    assert_close(places, torch.tensor([[0.25, 0.1], [0.0, 0.0]]))
 
 
 def test_true_depth_places_samples_around_it(scene: Scene):

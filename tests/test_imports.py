@@ -145,7 +145,8 @@ def test_only_the_cuda_backend_imports_triton_and_lazily():
 
 
 def test_the_viewer_uses_public_names_of_donerf_only():
-    public = {"donerf", "donerf.renderer", "donerf.assets", "donerf.command", "donerf.files"}
+    modules = ("renderer", "assets", "command", "files", "evaluation.metrics")
+    public = {"donerf", *(f"donerf.{name}" for name in modules)}
     imports = [one for one in read_imports("viewer") if one.top == "donerf"]
 
     assert not [str(one) for one in imports if one.module not in public]
@@ -153,6 +154,13 @@ def test_the_viewer_uses_public_names_of_donerf_only():
 
 def test_pyrr_stays_in_one_module_of_the_viewer():
     assert len({one.file for one in read_imports("viewer") if one.top == "pyrr"}) <= 1
+
+
+def test_imgui_stays_in_its_package_and_is_imported_lazily():
+    outside = [one for one in read_imports("viewer") if "viewer/gui" not in one.file.as_posix()]
+
+    assert not offenses(outside, {"imgui_bundle"})
+    assert all(one.is_lazy for one in outside if one.module.startswith("viewer.gui"))
 
 
 def test_there_is_no_module_of_leftovers():

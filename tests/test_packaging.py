@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ PINNED = {
     if "==" in line
 }
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-REQUIREMENTS = [*PROJECT["project"]["dependencies"], *EXTRAS["bench"], *EXTRAS["test"]]
+REQUIREMENTS = [*PROJECT["project"]["dependencies"], *chain(*EXTRAS.values())]
 
 
 def test_assets_are_found_from_any_folder(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from viewer.frame_texture import FrameTexture
-from viewer.hud import draw_banner
+from viewer.text_picture import draw_text
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +82,11 @@ def test_a_banner_lies_over_the_picture_and_lets_it_through(context):
     target = context.simple_framebuffer((200, 60))
     picture, banner = FrameTexture(context), FrameTexture(context)
     picture.upload(white)
-    banner.upload(draw_banner("rendering failed: out of memory", 200))
+    text = draw_text("rendering failed: out of memory", 200)
+    banner.upload(text)
     picture.draw(target, (0, 0, 200, 60))
-    banner.draw(target, (0, 0, 200, 30))
+    banner.draw(target, (0, 0, 200, text.shape[0]))
     pixels = np.frombuffer(target.read(components=3), np.uint8).reshape(60, 200, 3)[::-1]
 
-    assert np.all(pixels[:30] == 255)
-    assert 20 < pixels[30:].min() < pixels[30:].max()
+    assert np.all(pixels[: 60 - text.shape[0]] == 255)
+    assert 20 < pixels[60 - text.shape[0] :].min() < pixels[60 - text.shape[0] :].max()

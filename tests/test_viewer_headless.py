@@ -3,13 +3,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
-from viewer_scene import CELL, write_oracle, write_scene
+from viewer_scene import CELL, DATA_SIZE, write_data, write_oracle, write_scene
 
 from donerf import load_scene, make_renderer
 from viewer.app import main
@@ -17,8 +18,10 @@ from viewer.arguments import MODES, parse
 from viewer.capture import read_pose, save_capture
 from viewer.film import open_film
 from viewer.fly_camera import FlyFrame, FlyPose, make_camera
+from viewer.key_frames import CameraPath, KeyFrame
+from viewer.path_file import write_path
 from viewer.render_modes import RenderMode
-from viewer.worker import RenderRequest, render_picture
+from viewer.rendering import RenderRequest, render_picture
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., dict]
@@ -170,19 +173,6 @@ def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pyt
     assert no_leftovers(tmp_path)
 
 
-def test_an_encoder_that_died_is_an_error_and_no_film(tmp_path: Path, monkeypatch):
-    stopped = tmp_path / "stopped"
-    stopped.write_text("#!/bin/sh\nexit 1\n")
-    stopped.chmod(0o755)
-    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(stopped))
-    path = tmp_path / "fly.mp4"
-    with pytest.raises(OSError, match="the film stopped after"), open_film(path, (16, 16), 24) as f:
-        f.add(np.zeros((16, 16, 4), np.uint8))
-
-    assert not path.exists()
-    assert no_leftovers(tmp_path)
-
-
 def test_a_pose_gives_the_picture_from_there(run: Run, tmp_path: Path):
     pose = write_pose(tmp_path / "p.json")
     summary = run("--pose", pose, "--size", "24x18", "--samples", "2", "--out", "p.png")
@@ -227,14 +217,40 @@ def test_captures_never_replace_each_other(scene: Path):
     assert [path.name for path in paths] == ["noise-0001.png", "noise-0002.png"]
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_every_mode_gives_a_picture_of_its_own(run: Run, tmp_path: Path, mode: str):
-    run("--size", "16x12", "--mode", mode, "--out", "mode.png")
+def test_every_mode_gives_a_picture_of_its_own(run: Run, tmp_path: Path):
+    data, scene = write_data(tmp_path)
+    pictures = []
+    for mode in MODES:
+        options = ("--data", str(data), "--view", "1", "--samples", "2", "--mode", mode)
+        main([str(scene), "--device", "cpu", "--precision", "fp32", "--out", "m.png", *options])
+        pictures.append(read_png(tmp_path / "m.png"))
 
-    assert read_png(tmp_path / "mode.png").shape == (12, 16, 3)
+    assert {picture.shape for picture in pictures} == {(DATA_SIZE[1], DATA_SIZE[0], 3)}
+    assert all(picture.std() > 0 for picture in pictures)
+    assert len({picture.tobytes() for picture in pictures}) == len(MODES)
 
 
-@pytest.mark.parametrize("mode", MODES)
+def test_the_error_needs_something_to_compare_with(run: Run):
+    with pytest.raises(ValueError, match="this renderer shows"):
+        run("--mode", "error", "--size", "8x8", "--out", "p.png")
+
+
+def test_a_view_that_the_data_set_lacks_is_told(run: Run, tmp_path: Path):
+    data, scene = write_data(tmp_path)
+
+    with pytest.raises(ValueError, match=r"one of the 3 'test' views of .* got 3"):
+        main([str(scene), "--data", str(data), "--view", "3", "--out", "p.png"])
+
+
+def test_a_data_set_of_another_place_is_refused(tmp_path: Path):
+    data, _ = write_data(tmp_path)
+    elsewhere = write_scene(tmp_path, replace(CELL, center=(50.0, 0.0, 0.0)))
+
+    with pytest.raises(ValueError, match="must lie in the scene's view cell"):
+        main([str(elsewhere), "--data", str(data), "--view", "0", "--out", "p.png"])
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "error"])
 def test_a_scene_without_shading_shows_its_distances_in_gray(tmp_path: Path, mode: str):
     scene, out = str(write_oracle(tmp_path)), tmp_path / "oracle.png"
     options = ("--device", "cpu", "--precision", "fp32", "--size", "16x12", "--mode", mode)
@@ -261,10 +277,21 @@ def test_the_command_line_knows_every_mode():
         (["--samples", "2.5"], "must be a whole number"),
         (["--frames", "none"], "must be a whole number"),
         (["--budget-ms", "nan"], "must be milliseconds"),
-        (["--mode", "normals"], "invalid choice"),
+        (["--mode", "x-ray"], "invalid choice"),
+        (["--view", "3"], "name that with --data"),
+        (["--view", "-1"], "0 is the first view"),
+        (["--data", "d", "--view", "1", "--pose", "p.json"], "leave one of them out"),
         (["--bogus"], "unrecognized arguments: --bogus"),
         (["--out", "p.png", "--frames", "9"], "holds one picture"),
         (["--out", "p.mp4", "--pose", "p.json"], "must end in .png"),
+        (["--path", "a.json", "--pose", "p.json"], "leave --pose and --view out"),
+        (["--watch", "run", "a.donerf"], "leave a.donerf away"),
+        (["--watch", "run", "--headless"], "in a window"),
+        (["--compare", "truth"], "name it with --data"),
+        (["--compare", "nothing"], "must be a number of samples"),
+        (["--compare", "0"], "must be a whole number"),
+        (["--capture-size", "big"], "must be WIDTHxHEIGHT"),
+        (["--transfer", "magic"], "invalid choice"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(options: list[str], sentence: str):
@@ -285,7 +312,7 @@ def test_a_wrong_option_is_one_sentence(options: list[str], sentence: str):
         (f'{{"transform_matrix": {np.diag([2.0, 1, 1, 1]).tolist()}}}', "no scale"),
         (f'{{"transform_matrix": {np.eye(4).tolist()}, "size": [4]}}', "'size' must be"),
         (f'{{"transform_matrix": {np.eye(4).tolist()}, "size": [200000, 9]}}', "1 ... 16384 pix"),
-        (f'{{"transform_matrix": {np.eye(4).tolist()}, "samples": 0}}', "'samples' must be"),
+        (f'{{"transform_matrix": {np.eye(4).tolist()}, "samples": 0}}', "'samples' and"),
         (f'{{"transform_matrix": {np.eye(4).tolist()}, "samples": 1000000000}}', "1 ... 256, got"),
         (f'{{"transform_matrix": {[[10**400] * 4] * 4}}}', "must be 4x4 numbers"),
         (f'{{"transform_matrix": {np.eye(4).tolist()}, "camera_angle_x": 4}}', "'camera_angle_x'"),
@@ -340,6 +367,58 @@ def test_the_status_file_tells_the_end_and_the_error(run: Run, tmp_path: Path):
     with pytest.raises(FileNotFoundError):
         run("--pose", "nowhere.json", "--status-file", str(status))
     assert "nowhere.json" in json.loads(status.read_text())["error"]
+
+
+def write_film_path(folder: Path) -> tuple[Path, CameraPath]:
+    ends = (((-1.8, 0.5, 1.3), -0.3), ((-0.2, 3.5, 1.7), 0.3))
+    keys = [KeyFrame(2.0 * i, place, yaw, -0.1) for i, (place, yaw) in enumerate(ends)]
+    path = CameraPath(tuple(keys))
+    write_path(folder / "path.json", path, CELL)
+    return folder / "path.json", path
+
+
+def test_a_film_follows_a_camera_path_from_end_to_end(run: Run, tmp_path: Path):
+    file, path = write_film_path(tmp_path)
+    options = ("--size", "16x12", "--samples", "2")
+    summary = run("--path", str(file), "--fps", "5", "--out", "frames", *options)
+    assert summary["frames"] == 11, "two seconds, both ends"
+
+    frame = FlyFrame(CELL)
+    for name, key in (("00000.png", path.keys[0]), ("00010.png", path.keys[1])):
+        (tmp_path / "end.json").write_text(
+            json.dumps({"transform_matrix": frame.matrix(key.pose).tolist()})
+        )
+        run("--pose", "end.json", "--out", "end.png", *options)
+        assert np.array_equal(read_png(tmp_path / "end.png"), read_png(tmp_path / "frames" / name))
+
+
+def test_the_length_of_a_film_along_a_path_can_be_chosen(run: Run, tmp_path: Path):
+    file, _ = write_film_path(tmp_path)
+
+    assert run("--path", str(file), "--frames", "3", "--size", "8x8", "--out", "f")["frames"] == 3
+    assert run("--path", str(file), "--size", "8x8", "--out", "p.png")["frames"] == 1
+
+
+def test_distances_are_saved_beside_a_picture_and_only_there(run: Run, tmp_path: Path):
+    run("--size", "16x12", "--out", "p.png", "--raw-depth")
+    with np.load(tmp_path / "p_depth.npz") as file:
+        depth = file["depth"]
+
+    assert depth.shape == (12, 16)
+    assert depth.dtype == np.float32
+    assert np.all((depth > 0) & (depth <= 2 * CELL.depth_range[1]))
+    with pytest.raises(ValueError, match="--raw-depth is of one picture"):
+        run("--frames", "2", "--size", "8x8", "--out", "f", "--raw-depth")
+
+
+def test_a_way_of_pictures_that_needs_a_gpu_is_refused_without_one(run: Run):
+    with pytest.raises(ValueError, match="'pinned' needs a CUDA GPU"):
+        run("--transfer", "pinned")
+
+
+def test_a_training_that_is_not_there_cannot_be_watched(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="there is no training in"):
+        main(["--watch", str(tmp_path)])
 
 
 def test_headless_needs_neither_gl_nor_a_window_library(scene: Path):

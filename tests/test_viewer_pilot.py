@@ -196,3 +196,10 @@ def test_no_shape_of_window_looks_beyond_the_trained_view(size: tuple[int, int])
     fov_y = 2 * math.atan(intrinsics.height / 2 / intrinsics.focal)
 
     assert max(intrinsics.fov_x, fov_y) == pytest.approx(CELL.fov_x)
+
+
+def test_a_trained_direction_is_kept_to_the_last_bit(rng):
+    for yaw, pitch in rng.uniform(-1, 1, (200, 2)):
+        pose = FlyPose(np.zeros(3), yaw * FRAME.cone[0], FRAME.base_pitch + pitch * FRAME.cone[1])
+        inside = FRAME.into_cone(pose)
+        assert (inside.yaw, inside.pitch) == (pose.yaw, pose.pitch)

@@ -9,8 +9,9 @@ from viewer_scene import CELL
 from donerf.renderer import StageTimes
 from viewer.controls import Action
 from viewer.render_modes import RenderMode
+from viewer.rendering import Picture, RenderRequest
 from viewer.session import MESSAGE_SECONDS, SETTLE_SECONDS, Session, SessionSettings
-from viewer.worker import Cancelled, Failure, Picture, RenderRequest, Saved
+from viewer.worker import Cancelled, Failure, Saved
 
 WINDOW = (800, 600)
 
@@ -23,7 +24,8 @@ def session() -> Session:
 
 def picture_of(request: RenderRequest, ms: float = 10.0) -> Picture:
     times = StageTimes(oracle_ms=0.2 * ms, shading_ms=0.8 * ms, total_ms=ms)
-    return Picture(request, np.zeros((2, 2, 4), np.uint8), ms, 4.0, times)
+    k = request.camera.intrinsics
+    return Picture(request, np.zeros((k.height, k.width, 4), np.uint8), ms, 4.0, times)
 
 
 def show(session: Session, now: float) -> RenderRequest:

@@ -7,14 +7,24 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
-from viewer_scene import CELL
+from viewer_scene import make_scene
 
-from donerf import Camera, Frame, RenderOptions, Scene
+from donerf import Camera, Frame, Renderer, RenderOptions, Scene
 from donerf.renderer import RayProbe, RendererInfo, StageTimes
 from viewer.app import tell_lost_captures
 from viewer.fly_camera import make_camera
 from viewer.render_modes import RenderMode
-from viewer.worker import Cancelled, Failure, Picture, RenderRequest, RenderWorker, Result, Saved
+from viewer.worker import (
+    Cancelled,
+    Failure,
+    Picture,
+    RenderRequest,
+    RenderWorker,
+    Result,
+    Saved,
+    Task,
+    TaskEnd,
+)
 
 SECONDS = 20.0
 
@@ -27,6 +37,7 @@ class GatedRenderer:
         self.begun = threading.Semaphore(0)
         self.tiles = tiles
         self.error = error
+        self.loaded: list[Scene] = []
 
     @property
     def info(self) -> RendererInfo:
@@ -56,7 +67,7 @@ class GatedRenderer:
         return None
 
     def load(self, scene: Scene) -> None:
-        pass
+        self.loaded.append(scene)
 
     def close(self) -> None:
         pass
@@ -69,7 +80,7 @@ class Bench:
         self.renderer = renderer
         self.announced = threading.Semaphore(0)
         self.worker = RenderWorker(
-            renderer, CELL, self.announced.release, lambda picture: Path("a.png")
+            renderer, make_scene(), self.announced.release, lambda picture, scene: Path("a.png")
         )
 
     def submit(self, samples: int, is_moving: bool = True, is_capture: bool = False) -> None:
@@ -90,6 +101,11 @@ class Bench:
         for _ in range(count):
             assert self.announced.acquire(timeout=SECONDS)
         return self.worker.results()
+
+    def wait_task(self) -> TaskEnd:
+        assert self.announced.acquire(timeout=SECONDS)
+        (end,) = self.worker.task_ends()
+        return end
 
 
 @contextmanager
@@ -222,3 +238,82 @@ def test_closing_waits_for_captures_only_so_long(capsys: pytest.CaptureFixture[s
     assert [type(result) for result in results] == [Cancelled, Cancelled]
     tell_lost_captures(results)
     assert capsys.readouterr().err == "a picture was not saved: it took too long\n" * 2
+
+
+def waiting_task(begun: threading.Event, gives_way: bool = False) -> Task:
+    """A task that goes on until it is told to stop, and says then that it did."""
+
+    def run(_: Renderer, is_to_stop: Callable[[], bool]) -> str:
+        begun.set()
+        while not is_to_stop():
+            threading.Event().wait(0.001)
+        return "stopped"
+
+    return Task("wait", run, gives_way)
+
+
+def test_a_task_runs_on_the_render_thread_and_tells_its_result():
+    with bench() as b:
+        names: list[str] = []
+        b.worker.submit_task(
+            Task("name", lambda *_: names.append(threading.current_thread().name) or 42)
+        )
+        end = b.wait_task()
+
+    assert names == ["render"]
+    assert end.value == 42 and end.message is None
+
+
+def test_a_task_that_fails_is_told_in_one_line_and_the_worker_goes_on():
+    def fail(*_: object) -> None:
+        raise ValueError("two\nlines")
+
+    with bench() as b:
+        b.worker.submit_task(Task("fail", fail))
+        assert b.wait_task().message == "two lines"
+        b.submit(samples=3)
+        b.open_gate()
+        assert samples_of(b.wait_results(1)) == [3]
+
+
+def test_a_task_can_be_stopped():
+    begun = threading.Event()
+    with bench() as b:
+        task = waiting_task(begun)
+        b.worker.submit_task(task)
+        assert begun.wait(SECONDS)
+        task.stop.set()
+        assert b.wait_task().value == "stopped"
+
+
+def test_a_task_of_no_hurry_gives_way_to_a_picture():
+    begun = threading.Event()
+    with bench() as b:
+        b.worker.submit_task(waiting_task(begun, gives_way=True))
+        assert begun.wait(SECONDS)
+        b.submit(samples=5)
+        assert b.wait_task().value == "stopped"
+        b.open_gate()
+        assert samples_of(b.wait_results(1)) == [5]
+
+
+def test_closing_stops_the_tasks():
+    begun = threading.Event()
+    with bench() as b:
+        b.worker.submit_task(waiting_task(begun))
+        b.worker.submit_task(waiting_task(threading.Event()))
+        assert begun.wait(SECONDS)
+        b.worker.close()
+
+        assert [end.value for end in b.worker.task_ends()] == ["stopped", "stopped"]
+
+
+def test_another_scene_is_loaded_on_the_render_thread():
+    with bench() as b:
+        scene = make_scene()
+        task = b.worker.load(scene)
+        end = b.wait_task()
+
+    assert end.task is task
+    assert end.value is scene
+    assert b.renderer.loaded == [scene]

@@ -4,12 +4,15 @@ import math
 from pathlib import Path
 
 from donerf.config import OracleSettings, ShadingSettings
+from donerf.data.dataset import read_info
+from donerf.data.procedural import write_procedural_dataset
 from donerf.geometry.view_cell import ViewCell
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
 from donerf.model.shading import ShadingNetwork
 from donerf.scene_file import Metadata, Scene, SceneCell, save_scene
 
+DATA_SIZE = (24, 18)
 # Base direction: along +y, a little down.
 _DOWN = math.radians(-10)
 CELL = ViewCell(
@@ -28,13 +31,13 @@ CELL = ViewCell(
 )
 
 
-def make_scene() -> Scene:
+def make_scene(cell: ViewCell = CELL) -> Scene:
     """Networks as the seed draws them: their pictures are colorful noise, the same each time."""
     networks = Networks(
         DepthOracle(OracleSettings(layers=2, width=16, bins=16)),
         ShadingNetwork(ShadingSettings(layers=3, width=16)),
     )
-    return Scene([SceneCell(CELL, networks)], Metadata(name="noise"))
+    return Scene([SceneCell(cell, networks)], Metadata(name="noise"))
 
 
 def write_oracle(folder: Path) -> Path:
@@ -45,8 +48,15 @@ def write_oracle(folder: Path) -> Path:
     return path
 
 
-def write_scene(folder: Path) -> Path:
+def write_scene(folder: Path, cell: ViewCell = CELL) -> Path:
     """The scene as a file."""
     path = folder / "noise.donerf"
-    save_scene(make_scene(), path)
+    save_scene(make_scene(cell), path)
     return path
+
+
+def write_data(folder: Path, views: tuple[int, int, int] = (4, 1, 3)) -> tuple[Path, Path]:
+    """A small data set, and a scene with its view cell: (folder of the data set, scene file)."""
+    data = folder / "data"
+    write_procedural_dataset(data, DATA_SIZE, views)
+    return data, write_scene(folder, read_info(data).view_cell())

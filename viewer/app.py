@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -19,12 +19,16 @@ from viewer.controls import help_text
 if TYPE_CHECKING:
     from donerf import Camera, Renderer, Scene, ViewCell
     from viewer.capture import PoseFile
+    from viewer.cockpit import CockpitOptions
+    from viewer.ground_truth import GroundTruth
+    from viewer.overlay import Overlay
+    from viewer.path_file import PathFile
+    from viewer.preferences import Preferences
+    from viewer.session import Session
     from viewer.status import StatusFile
     from viewer.window import Window
+    from viewer.workbench import Workbench
     from viewer.worker import Result
-
-CPU_BUDGET_MS = 66.0
-GPU_BUDGET_MS = 14.0
 
 
 def main(argv: Sequence[str], program: str = "python view.py") -> int | None:
@@ -58,6 +62,9 @@ class Setup:
     renderer: Renderer
     pose: PoseFile | None
     status: StatusFile
+    truth: GroundTruth | None = None
+    path: PathFile | None = None
+    rival: Scene | None = None
 
     @property
     def cell(self) -> ViewCell:
@@ -65,10 +72,20 @@ class Setup:
         return self.scene.cells[0].cell
 
     @property
-    def samples(self) -> int:
-        """Per ray: as asked for, else as the pose file says."""
+    def asked_samples(self) -> int | None:
+        """Per ray: as asked for, else as the pose file says, else None."""
         of_pose = self.pose.samples if self.pose is not None else None
-        return self.arguments.samples or of_pose or SAMPLES
+        return self.arguments.samples or of_pose
+
+    @property
+    def asked_precision(self) -> str:
+        """As asked for, else as the pose file says; 'auto' where neither does."""
+        return _asked_precision(self.arguments, self.pose)
+
+    @property
+    def samples(self) -> int:
+        """Per ray of a film or picture."""
+        return self.asked_samples or SAMPLES
 
     @property
     def mode(self) -> str:
@@ -85,26 +102,58 @@ class Setup:
     @property
     def out(self) -> Path:
         """The file that is written without a display."""
-        return self.arguments.out or Path("fly.mp4" if self.pose is None else "picture.png")
+        is_picture = self.pose is not None or self.arguments.view is not None
+        return self.arguments.out or Path("picture.png" if is_picture else "fly.mp4")
 
 
 def _set_up(arguments: Arguments, status: StatusFile) -> Setup:
     from donerf import load_scene, make_renderer
     from donerf.assets import default_scene
     from viewer.capture import read_pose
+    from viewer.path_file import read_path
+    from viewer.preferences import load_preferences, preferences_path
+    from viewer.watch import wait_for_checkpoint
 
     pose = read_pose(arguments.pose) if arguments.pose is not None else None
-    scene = load_scene(arguments.file or default_scene())
+    path = read_path(arguments.path) if arguments.path is not None else None
+    rival = load_scene(arguments.compare) if isinstance(arguments.compare, Path) else None
+    newest = wait_for_checkpoint(arguments.watch) if arguments.watch is not None else None
+    scene = load_scene(newest or arguments.file or default_scene())
     if pose is not None:
         _check_pose(pose, scene, arguments.free)
-    precision = arguments.precision
-    if precision == "auto" and pose is not None and pose.precision is not None:
-        # A screenshot is made again bit for bit only in the precision that it was made in.
-        precision = pose.precision
+    truth = _open_truth(arguments, scene)
+    precision = _asked_precision(arguments, pose)
+    if precision == "auto" and not arguments.headless and arguments.out is None:
+        precision = load_preferences(preferences_path())[0].sampling.precision
     renderer = make_renderer(scene, arguments.device, precision, arguments.backend)
-    setup = Setup(arguments, scene, renderer, pose, status)
+    setup = Setup(arguments, scene, renderer, pose, status, truth, path, rival)
     _check_renderer(setup)
     return setup
+
+
+def _asked_precision(arguments: Arguments, pose: PoseFile | None) -> str:
+    """As asked for, else as the pose file says.
+
+    A screenshot is made again bit for bit only in the precision that it was made in.
+    """
+    if arguments.precision == "auto" and pose is not None and pose.precision is not None:
+        return pose.precision
+    return arguments.precision
+
+
+def _open_truth(arguments: Arguments, scene: Scene) -> GroundTruth | None:
+    """The data set to compare with, if one was named."""
+    from viewer.ground_truth import open_ground_truth
+
+    if arguments.data is None:
+        return None
+    truth = open_ground_truth(arguments.data, arguments.split, scene.cells[0].cell)
+    if arguments.view is not None and arguments.view >= len(truth):
+        raise ValueError(
+            f"--view must be one of the {len(truth)} '{arguments.split}' views of "
+            f"{arguments.data}, 0 ... {len(truth) - 1}, got {arguments.view}"
+        )
+    return truth
 
 
 def _check_pose(pose: PoseFile, scene: Scene, is_free: bool) -> None:
@@ -126,14 +175,16 @@ def _check_pose(pose: PoseFile, scene: Scene, is_free: bool) -> None:
 def _check_renderer(setup: Setup) -> None:
     """What was asked for must be among what the renderer gives."""
     from viewer.render_modes import offered_modes
+    from viewer.transfer import check_transfer
 
+    check_transfer(setup.renderer.info.device, setup.arguments.transfer)
     counts = setup.renderer.info.sample_counts
     if counts is not None and setup.samples not in counts:
         raise ValueError(
             f"this scene is rendered with {', '.join(map(str, counts))} samples per ray, got "
             f"{setup.samples}; choose one of them with --samples"
         )
-    modes = offered_modes(setup.renderer)
+    modes = offered_modes(setup.renderer.info, setup.truth is not None)
     if setup.mode not in modes:
         raise ValueError(
             f"this renderer shows {', '.join(modes)}, got '{setup.mode}'; choose with --mode"
@@ -173,40 +224,126 @@ def _say_no_window(setup: Setup, reason: str) -> None:
 
 
 def _fly(setup: Setup, window: Window) -> None:
-    from viewer.capture import save_capture
-    from viewer.fly import FlyLoop, Labels
-    from viewer.render_modes import RenderMode, offered_modes
-    from viewer.session import SAMPLE_COUNTS, Session, SessionSettings
-    from viewer.worker import RenderWorker
+    from viewer.cockpit import Cockpit
+    from viewer.preferences import preferences_path, save_changes
 
-    arguments, renderer = setup.arguments, setup.renderer
-    info = renderer.info
-    settings = SessionSettings(
-        modes=offered_modes(renderer),
-        sample_counts=info.sample_counts or SAMPLE_COUNTS,
-        samples=setup.samples,
-        mode=RenderMode(setup.mode),
-        budget_ms=arguments.budget_ms or (CPU_BUDGET_MS if info.device == "cpu" else GPU_BUDGET_MS),
-        is_free=arguments.free,
+    preferred, note = _preferred(setup)
+    cockpit = Cockpit(
+        window,
+        _make_overlay(window),
+        setup.scene,
+        setup.renderer,
+        _options(setup, preferred, window),
     )
-    session = Session(setup.cell, settings, window.framebuffer_size, time.monotonic())
+    session = cockpit.session
+    try:
+        if note:
+            session.note(note, time.monotonic())
+            print(f"note: {note}", file=sys.stderr)
+        _prepare(cockpit.bench, session, setup)
+        with _sigterm_as_interrupt():
+            cockpit.loop.run(setup.status, setup.arguments.frames)
+    finally:
+        tell_lost_captures(cockpit.close())
+        _remember(lambda: save_changes(preferences_path(), preferred, session.preferences))
+
+
+def _options(setup: Setup, preferred: Preferences, window: Window) -> CockpitOptions:
+    """What the command line and the user's settings come to."""
+    from donerf import make_renderer
+    from viewer.cockpit import CockpitOptions
+    from viewer.film_desk import FilmChoice
+    from viewer.interop import interop_fault
+    from viewer.render_modes import RenderMode
+    from viewer.session import session_settings
+    from viewer.transfer import make_ladder
+    from viewer.workbench import BenchOptions
+
+    arguments, info = setup.arguments, setup.renderer.info
+
+    def remake(scene: Scene, precision: str) -> Renderer:
+        return make_renderer(scene, arguments.device, precision, arguments.backend)
+
+    settings = session_settings(info, setup.scene, setup.truth is not None)
+    return CockpitOptions(
+        replace(settings, mode=RenderMode(setup.mode), is_free=arguments.free),
+        preferred,
+        BenchOptions(
+            folder=arguments.captures,
+            film=FilmChoice(arguments.film_size or FILM_SIZE, arguments.samples, arguments.fps),
+            remake=remake,
+            capture_size=arguments.capture_size,
+            wants_depth=arguments.raw_depth,
+            split=arguments.split,
+        ),
+        make_ladder(info.device, arguments.transfer, lambda: interop_fault(window.context)),
+        setup.truth,
+    )
+
+
+def _prepare(bench: Workbench, session: Session, setup: Setup) -> None:
+    """What is to be seen from the start."""
+    arguments = setup.arguments
     if setup.pose is not None:
         session.pilot.go_to(setup.pose.matrix)
-    worker = RenderWorker(
-        renderer,
-        setup.cell,
-        announce=window.wake,
-        save=lambda picture: save_capture(picture, arguments.captures, setup.scene, info),
-    )
+    if arguments.view is not None:
+        session.stand_at(arguments.view)
+    if setup.path is not None:
+        bench.paths.take(setup.path)
+    if arguments.watch is not None:
+        bench.watch(arguments.watch)
+    if setup.rival is not None:
+        bench.comparison.with_file(setup.rival, bench.info)
+    elif arguments.compare == "truth":
+        bench.comparison.with_truth()
+    elif arguments.compare == "precision":
+        bench.comparison.with_precision(bench.scene, bench.info)
+    elif isinstance(arguments.compare, int):
+        bench.comparison.with_samples(arguments.compare)
+
+
+def _make_overlay(window: Window) -> Overlay:
+    """With ImGui, if it is installed. After the window's own callbacks: ImGui passes them on."""
+    from viewer.windowing import HAS_GUI
+
+    if HAS_GUI:
+        from viewer.gui.imgui_overlay import ImguiOverlay
+
+        return ImguiOverlay(window.address, window.content_scale)
+    from viewer.plain_overlay import PlainOverlay
+
+    return PlainOverlay(window.context)
+
+
+def _preferred(setup: Setup) -> tuple[Preferences, str]:
+    """What the user has set some day, and before that what the command line asks for.
+
+    Also returns what to say when the settings could not be used.
+    """
+    from viewer.preferences import load_preferences, preferences_path
+
+    preferences, note = load_preferences(preferences_path())
+    changes: dict[str, object] = {}
+    if setup.asked_samples is not None:
+        changes["samples"] = setup.asked_samples
+    if setup.asked_precision != "auto":
+        changes["precision"] = setup.asked_precision
+    counts = setup.renderer.info.sample_counts
+    samples = setup.asked_samples or preferences.sampling.samples
+    if counts is not None and samples not in counts:
+        changes["samples"] = min(counts, key=lambda count: abs(count - samples))
+    preferences = preferences.changed("sampling", **changes)
+    if setup.arguments.budget_ms is not None:
+        preferences = preferences.changed("performance", budget_ms=setup.arguments.budget_ms)
+    return preferences, note
+
+
+def _remember(save: Callable[[], None]) -> None:
+    """The window is gone: what cannot be kept is no reason to fail."""
     try:
-        loop = FlyLoop(window, session, worker, Labels(setup.scene.name, info))
-        with _sigterm_as_interrupt():
-            loop.run(setup.status, arguments.frames)
-    finally:
-        # The worker wakes the window, so it has to end first.
-        worker.close()
-        window.destroy()
-        tell_lost_captures(worker.results())
+        save()
+    except OSError as error:
+        print(f"your settings were not saved: {error}", file=sys.stderr)
 
 
 def tell_lost_captures(results: list[Result]) -> None:
@@ -221,26 +358,44 @@ def tell_lost_captures(results: list[Result]) -> None:
 
 def _film(setup: Setup) -> None:
     from viewer.camera_path import flight_matrices
-    from viewer.fly_camera import make_camera
-    from viewer.headless import FilmSettings, make_film, make_picture, print_summary
+    from viewer.film_export import FilmSettings
+    from viewer.fly_camera import FlyFrame, make_camera
+    from viewer.headless import make_film, make_picture, print_summary
     from viewer.render_modes import RenderMode
 
     size, cell = setup.film_size, setup.cell
+    pose, truth, view = setup.pose, setup.truth, setup.arguments.view
     settings = FilmSettings(
-        setup.out, size, setup.samples, RenderMode(setup.mode), setup.arguments.fps
+        setup.out, size, setup.samples, RenderMode(setup.mode), setup.arguments.fps, view=view
     )
-    frames = setup.arguments.frames or FILM_FRAMES
+    if pose is not None:
+        settings = replace(settings, placement=pose.placement, passes=pose.passes, look=pose.look)
+    is_picture = setup.out.suffix.lower() == ".png"
+    if setup.arguments.raw_depth:
+        if not is_picture:
+            raise ValueError(
+                f"--raw-depth is of one picture, so --out must end in .png, got {setup.out}"
+            )
+        settings = replace(settings, wants_depth=True)
+    if setup.path is not None:
+        path = setup.path.camera_path(FlyFrame(cell))
+        count = 1 if is_picture else setup.arguments.frames or path.frame_count(settings.fps)
+        matrices = path.matrices(FlyFrame(cell), count, setup.arguments.free)
+    else:
+        count = 1 if is_picture else setup.arguments.frames or FILM_FRAMES
+        matrices = flight_matrices(cell, count)
     with _sigterm_as_interrupt():
-        if setup.pose is not None:
+        if truth is not None and view is not None:
+            camera = truth.cameras[view]
+            summary = make_picture(setup.renderer, cell, camera, settings, setup.status, truth)
+        elif setup.pose is not None:
             camera = setup.pose.camera(cell, size)
             summary = make_picture(setup.renderer, cell, camera, settings, setup.status)
-        elif setup.out.suffix.lower() == ".png":
-            camera = make_camera(flight_matrices(cell, 1)[0], *size, cell.fov_x)
+        elif is_picture:
+            camera = make_camera(matrices[0], *size, cell.fov_x)
             summary = make_picture(setup.renderer, cell, camera, settings, setup.status)
         else:
-            cameras: list[Camera] = [
-                make_camera(matrix, *size, cell.fov_x) for matrix in flight_matrices(cell, frames)
-            ]
+            cameras: list[Camera] = [make_camera(m, *size, cell.fov_x) for m in matrices]
             summary = make_film(setup.renderer, cell, cameras, settings, setup.status)
     print_summary(summary)
 

@@ -17,7 +17,18 @@ SAMPLES = 4
 MAX_SAMPLES = 256
 MAX_EDGE = 16_384
 # RenderMode says the same; it stands on torch, which takes seconds to import.
-MODES = ("color", "depth", "oracle-depth", "entropy", "sample-count", "opacity")
+MODES = (
+    "color",
+    "depth",
+    "oracle-depth",
+    "entropy",
+    "sample-places",
+    "normals",
+    "opacity",
+    "error",
+)
+SPLITS = ("train", "val", "test")
+TRANSFERS = ("auto", "interop", "pinned", "plain")
 
 DESCRIPTION = """\
 Fly through a neural scene in a window or, where there is no display, film the same flight.
@@ -29,7 +40,10 @@ EXAMPLES = """\
 examples:
   %(prog)s                                     the scene that comes with the program
   %(prog)s mine.donerf --size 1280x720         another scene, in a larger window
+  %(prog)s --watch runs/mine                   a training while it runs
   %(prog)s --headless --out fly.mp4            the default flight as a film, without a display
+  %(prog)s --headless --path p.json --out fly.mp4
+                                               a camera path; Ctrl+S in the window saves one
   %(prog)s --headless --pose p.json --out p.png
                                                one picture; key P in the window saves such a pose
 
@@ -50,6 +64,9 @@ class Arguments:
     mode: str | None
     pose: Path | None
     free: bool
+    data: Path | None
+    split: str
+    view: int | None
     budget_ms: float | None
     captures: Path
     device: str
@@ -57,8 +74,22 @@ class Arguments:
     backend: str
     status_file: Path | None
     help_keys: bool
+    path: Path | None
+    watch: Path | None
+    compare: str | int | Path | None
+    capture_size: tuple[int, int] | None
+    film_size: tuple[int, int] | None
+    raw_depth: bool
+    transfer: str
 
     def __post_init__(self) -> None:
+        self._check_window_options()
+        if self.view is not None and self.data is None:
+            raise ValueError("--view is a view of a data set; name that with --data")
+        if self.view is not None and self.pose is not None:
+            raise ValueError("--view and --pose both say where to start; leave one of them out")
+        if self.path is not None and (self.pose is not None or self.view is not None):
+            raise ValueError("--path says where to go, so leave --pose and --view out")
         if self.out is None:
             return
         is_picture = self.out.suffix.lower() == ".png"
@@ -69,6 +100,19 @@ class Arguments:
                 f"{self.out} holds one picture, but --frames asks for {self.frames}; name an "
                 ".mp4, a .gif or a folder"
             )
+
+    def _check_window_options(self) -> None:
+        if self.watch is not None:
+            if self.file is not None:
+                raise ValueError(
+                    f"--watch shows the newest checkpoint in {self.watch}; leave {self.file} away"
+                )
+            if self.headless or self.out is not None:
+                raise ValueError(
+                    "--watch shows a training in a window; film one of its checkpoints instead"
+                )
+        if self.compare == "truth" and self.data is None:
+            raise ValueError("--compare truth needs a data set; name it with --data")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -103,6 +147,18 @@ def _make_parser(program: str) -> _Parser:
     add("--pose", type=Path, metavar="JSON", help="start there; with --headless: one picture")
     add("--free", action="store_true", help="allow places outside the trained view cell")
 
+    truth = parser.add_argument_group("ground truth")
+    add = truth.add_argument
+    add("--data", type=Path, metavar="DIR", help="the scene's data set, to compare with")
+    add("--split", choices=SPLITS, default="test", help="which of its views (test)")
+    add("--view", type=_view, metavar="N", help="start at a view, 0 is the first")
+    add(
+        "--compare",
+        type=_compare,
+        metavar="WHAT",
+        help="split the window: a number of samples, precision, truth, or another .donerf file",
+    )
+
     film = parser.add_argument_group("without a display")
     add = film.add_argument
     add("--headless", action="store_true", help="film the default flight, open no window")
@@ -119,6 +175,8 @@ def _make_parser(program: str) -> _Parser:
         help=f"length of the film ({FILM_FRAMES}); in the window: quit after N pictures",
     )
     add("--fps", type=_fps, default=24, help="speed of the film when it is played (24)")
+    add("--path", type=Path, metavar="JSON", help="a camera path in place of the default flight")
+    add("--raw-depth", action="store_true", help="save the distances of a picture beside it")
 
     window = parser.add_argument_group("window")
     add = window.add_argument
@@ -129,6 +187,10 @@ def _make_parser(program: str) -> _Parser:
         help="for one picture while moving; the resolution follows (CPU 66, GPU 14)",
     )
     add("--captures", type=Path, default=Path(), metavar="DIR", help="where key P saves pictures")
+    add("--capture-size", type=_size, metavar="WxH", help="of these pictures (the window's)")
+    add("--film-size", type=_size, metavar="WxH", help="of films made there, Ctrl+E (400x300)")
+    add("--watch", type=Path, metavar="RUN", help="show a training while it runs")
+    add("--transfer", choices=TRANSFERS, default="auto", help="way of pictures to the window")
 
     machine = parser.add_argument_group("machine")
     add = machine.add_argument
@@ -162,6 +224,24 @@ def _whole(text: str, largest: int) -> int:
     if text.isascii() and text.isdigit() and 1 <= int(text) <= largest:
         return int(text)
     raise argparse.ArgumentTypeError(f"must be a whole number, 1 ... {largest}, got '{text}'")
+
+
+def _view(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number, 0 is the first view, got '{text}'")
+
+
+def _compare(text: str) -> str | int | Path:
+    if text in ("truth", "precision"):
+        return text
+    if text.isascii() and text.isdigit():
+        return _samples(text)
+    if text.endswith(".donerf"):
+        return Path(text)
+    raise argparse.ArgumentTypeError(
+        f"must be a number of samples, 'precision', 'truth' or a .donerf file, got '{text}'"
+    )
 
 
 def _fps(text: str) -> int:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from donerf import Camera, Scene, ViewCell
 from donerf.files import write_atomically, write_text
-from donerf.renderer import RendererInfo
+from donerf.renderer import Placement, RendererInfo
 from viewer.arguments import MAX_EDGE, MAX_SAMPLES
+from viewer.coloring import PLAIN, Look
 from viewer.fly_camera import make_camera
+from viewer.path_file import matrix_from_json
 from viewer.render_modes import RenderMode
-from viewer.worker import Picture
+from viewer.rendering import Picture
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class PoseFile:
     matrix:    (4, 4) world_from_camera
     fov_x:     horizontal field of view, radians
     size:      width and height, pixels
+    passes:    averaged, with rays moved within their pixels
     """
 
     path: Path
@@ -35,6 +39,9 @@ class PoseFile:
     samples: int | None = None
     mode: RenderMode | None = None
     precision: str | None = None
+    placement: Placement = "oracle"
+    passes: int = 1
+    look: Look = PLAIN
 
     def camera(self, cell: ViewCell, size: tuple[int, int]) -> Camera:
         """The camera that it stands for, with a picture of `size` pixels."""
@@ -54,9 +61,30 @@ def save_png(path: Path, pixels: np.ndarray) -> None:
     write_atomically(path, lambda beside: image.save(beside, format="PNG"))
 
 
+def depth_path(picture: Path) -> Path:
+    """Where the distances of a picture lie: beside it, as in a data set."""
+    return picture.with_name(f"{picture.stem}_depth.npz")
+
+
+def save_depth(path: Path, depth: np.ndarray) -> None:
+    """Write (H, W) float32 distances along the rays, scene units, as the array `depth`."""
+
+    def write(beside: Path) -> None:
+        # numpy would add an ending of its own to a name.
+        with beside.open("wb") as file:
+            np.savez_compressed(file, depth=depth)
+
+    write_atomically(path, write)
+
+
 def save_capture(picture: Picture, folder: Path, scene: Scene, info: RendererInfo) -> Path:
-    """Write a picture, and beside it as .json its pose and settings; returns the picture's path."""
-    path = _free_path(folder, scene.name)
+    """Write a picture, and beside it as .json its pose and settings; returns the picture's path.
+
+    Its distances, if it has them, become NAME_depth.npz.
+    """
+    path = free_path(folder, scene.name, ".png")
+    if picture.depth is not None:
+        save_depth(depth_path(path), picture.depth)
     save_png(path, picture.pixels)
     request = picture.request
     camera, intrinsics = request.camera, request.camera.intrinsics
@@ -66,6 +94,9 @@ def save_capture(picture: Picture, folder: Path, scene: Scene, info: RendererInf
         "size": [intrinsics.width, intrinsics.height],
         "samples": request.samples,
         "mode": request.mode,
+        "placement": request.placement,
+        "passes": request.passes,
+        **vars(request.look),
         "scene": scene.name,
         "scene_sha256": scene.metadata.sha256,
         "backend": info.backend,
@@ -86,23 +117,36 @@ def read_pose(path: Path) -> PoseFile:
         ) from None
     except ValueError as error:
         raise ValueError(f"a pose file must be JSON: {error} in {path}") from None
+    return pose_from_json(document, path)
+
+
+def pose_document(matrix: np.ndarray, cell: ViewCell, samples: int, mode: RenderMode) -> str:
+    """A pose as text, for the clipboard; `pose_from_json` understands it."""
+    document = {
+        "transform_matrix": matrix.tolist(),
+        "camera_angle_x": cell.fov_x,
+        "samples": samples,
+        "mode": mode,
+    }
+    return json.dumps(document)
+
+
+def pose_from_json(document: Any, path: Path) -> PoseFile:
+    """Check what was read from a pose file, or from the clipboard."""
     if not isinstance(document, dict) or "transform_matrix" not in document:
         raise ValueError(f"a pose file must have a 'transform_matrix', {path} has none")
     try:
-        matrix = np.array(document["transform_matrix"], dtype=np.float64)
-    except (ValueError, TypeError, OverflowError):
-        raise ValueError(f"'transform_matrix' must be 4x4 numbers in {path}") from None
-    try:
-        # A camera checks that the pose is finite and rigid.
-        matrix = make_camera(matrix, 1, 1, math.pi / 2).world_from_camera
         return PoseFile(
             path,
-            matrix,
+            matrix_from_json(document["transform_matrix"]),
             fov_x=_angle(document.get("camera_angle_x")),
             size=_size(document.get("size")),
             samples=_count(document.get("samples")),
             mode=RenderMode(document["mode"]) if document.get("mode") is not None else None,
             precision=_precision(document.get("precision")),
+            placement=_placement(document.get("placement")),
+            passes=_count(document.get("passes")) or 1,
+            look=_look(document),
         )
     except ValueError as error:
         raise ValueError(f"{error}, in {path}") from None
@@ -129,7 +173,9 @@ def _count(value: object) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or not 1 <= value <= MAX_SAMPLES:
-        raise ValueError(f"'samples' must be a whole number, 1 ... {MAX_SAMPLES}, got {value!r}")
+        raise ValueError(
+            f"'samples' and 'passes' must be whole numbers, 1 ... {MAX_SAMPLES}, got {value!r}"
+        )
     return value
 
 
@@ -139,10 +185,32 @@ def _precision(value: object) -> str | None:
     return str(value) if value is not None else None
 
 
-def _free_path(folder: Path, name: str) -> Path:
+def _placement(value: object) -> Placement:
+    match value:
+        case None:
+            return "oracle"
+        case "oracle":
+            return "oracle"
+        case "uniform":
+            return "uniform"
+    raise ValueError(f"'placement' must be oracle or uniform, got {value!r}")
+
+
+def _look(document: dict[str, object]) -> Look:
+    values: dict[str, float | None] = {}
+    for field in fields(Look):
+        value = document.get(field.name, field.default)
+        is_number = isinstance(value, int | float) and math.isfinite(value)
+        if not (is_number or (value is None and field.default is None)):
+            raise ValueError(f"'{field.name}' must be a number, got {value!r}")
+        values[field.name] = value  # type: ignore[assignment]  # checked just now
+    return Look(**values)  # type: ignore[arg-type]
+
+
+def free_path(folder: Path, name: str, ending: str) -> Path:
     """The next name in the folder that is not taken: NAME-0001.png, NAME-0002.png, ..."""
     name = re.sub(r"[^\w.-]+", "_", name)
     number = 1
-    while (path := folder / f"{name}-{number:04d}.png").exists():
+    while (path := folder / f"{name}-{number:04d}{ending}").exists():
         number += 1
     return path

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from pathlib import Path
+
+_CONTROL_KEYS = ("LEFT_CONTROL", "RIGHT_CONTROL")
 
 
 class Action(Enum):
@@ -34,8 +37,29 @@ class Action(Enum):
     SHOW_DEPTH = auto()
     SHOW_ORACLE_DEPTH = auto()
     SHOW_ENTROPY = auto()
-    SHOW_SAMPLE_COUNT = auto()
+    SHOW_SAMPLE_PLACES = auto()
+    SHOW_NORMALS = auto()
     SHOW_OPACITY = auto()
+    KEY_FRAME = auto()
+    REMOVE_KEY_FRAME = auto()
+    UNDO = auto()
+    REDO = auto()
+    SAVE_PATH = auto()
+    FILM = auto()
+    NEXT_VIEW = auto()
+    PREVIOUS_VIEW = auto()
+    BOOKMARK = auto()
+    NEXT_BOOKMARK = auto()
+    COPY_POSE = auto()
+    PASTE_POSE = auto()
+    COMPARE = auto()
+    SHOW_ERROR = auto()
+    ORACLE = auto()
+    LOCK = auto()
+    PROBE = auto()
+    PANEL = auto()
+    HUD = auto()
+    HELP = auto()
     SCREENSHOT = auto()
     FULL_SCREEN = auto()
     RELEASE = auto()
@@ -55,6 +79,11 @@ class Input:
     letter: str | None = None
     is_control: bool = False
 
+    @property
+    def is_pointer(self) -> bool:
+        """Whether it comes from the mouse."""
+        return self.place.startswith(("MOUSE", "WHEEL"))
+
 
 @dataclass(frozen=True)
 class Pressed:
@@ -72,10 +101,14 @@ class Released:
 
 @dataclass(frozen=True)
 class PointerMoved:
-    """The mouse moved, in shares of the window's longer side: right and down are positive."""
+    """The mouse moved, in shares of the window's longer side: right and down are positive.
+
+    x:  where it came to, as a share of the width; None where nobody knows
+    """
 
     right: float
     down: float
+    x: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +116,15 @@ class FocusLost:
     """Another window has the keyboard now."""
 
 
-Event = Pressed | Released | PointerMoved | FocusLost
+@dataclass(frozen=True)
+class Dropped:
+    """Files or folders were dropped on the window, at a share of its width."""
+
+    paths: tuple[Path, ...]
+    x: float
+
+
+Event = Pressed | Released | PointerMoved | FocusLost | Dropped
 
 
 @dataclass(frozen=True)
@@ -106,12 +147,25 @@ class Binding:
 
     def matches(self, pressed: Input) -> bool:
         """Whether this input means this line. Ctrl+W must not fly, so Ctrl has to agree."""
-        if self.needs_control != pressed.is_control:
+        # Systems disagree whether the Ctrl key itself is pressed with Ctrl down.
+        is_control = pressed.is_control and pressed.place not in _CONTROL_KEYS
+        if self.needs_control != is_control:
             return False
         # A keyboard without Latin letters (Greek, Cyrillic) is read by place as well.
         has_letter = pressed.letter is not None and pressed.letter.isascii()
         name = pressed.letter if self.by_letter and has_letter else pressed.place
         return name in self.inputs
+
+
+def _letter(letter: str, action: Action, meaning: str) -> Binding:
+    """A key by what is printed on it."""
+    return Binding((letter,), letter, action, meaning, by_letter=True)
+
+
+def _with_control(letter: str, action: Action, meaning: str) -> Binding:
+    """A key by what is printed on it, together with Ctrl."""
+    label = f"Ctrl+{letter}"
+    return Binding((letter,), label, action, meaning, by_letter=True, needs_control=True)
 
 
 BINDINGS = (
@@ -140,24 +194,58 @@ BINDINGS = (
         is_held=True,
     ),
     Binding(("HOME",), "Home", Action.HOME, "back to the start: place, direction and speed"),
-    Binding(("SPACE",), "Space", Action.FLIGHT, "start or stop the default flight"),
     Binding(
-        ("F",), "F", Action.FREE, "leave the view cell, or return (extrapolated)", by_letter=True
+        ("SPACE",),
+        "Space",
+        Action.FLIGHT,
+        "fly the camera path, or else the default flight; again: stop",
     ),
+    _letter("F", Action.FREE, "leave the view cell, or return (extrapolated)"),
     Binding(("EQUAL", "KP_ADD"), "=", Action.MORE_SAMPLES, "more samples per ray (1 ... 16)"),
     Binding(("MINUS", "KP_SUBTRACT"), "-", Action.FEWER_SAMPLES, "fewer samples per ray"),
     Binding(("1", "KP_1"), "1", Action.SHOW_COLOR, "show color"),
     Binding(("2", "KP_2"), "2", Action.SHOW_DEPTH, "show depth, from the shaded samples"),
     Binding(("3", "KP_3"), "3", Action.SHOW_ORACLE_DEPTH, "show the depth that the oracle expects"),
     Binding(("4", "KP_4"), "4", Action.SHOW_ENTROPY, "show how undecided the oracle is (entropy)"),
-    Binding(("5", "KP_5"), "5", Action.SHOW_SAMPLE_COUNT, "show how many samples a ray got"),
-    Binding(("6", "KP_6"), "6", Action.SHOW_OPACITY, "show opacity"),
+    Binding(("5", "KP_5"), "5", Action.SHOW_SAMPLE_PLACES, "show where the samples of a ray went"),
+    Binding(("6", "KP_6"), "6", Action.SHOW_NORMALS, "show which way surfaces face, from depth"),
+    Binding(("7", "KP_7"), "7", Action.SHOW_OPACITY, "show opacity"),
+    Binding(("8", "KP_8"), "8", Action.SHOW_ERROR, "show the error against the data set (--data)"),
+    _letter("O", Action.ORACLE, "without the oracle, or with it, in equal time"),
+    _letter("L", Action.LOCK, "lock the resolution while moving, or not"),
     Binding(
-        ("P",), "P", Action.SCREENSHOT, "save a picture, and beside it its pose", by_letter=True
+        ("LEFT_CONTROL", "RIGHT_CONTROL"),
+        "Ctrl held",
+        Action.PROBE,
+        "probe the ray under the pointer",
+        is_held=True,
     ),
+    Binding(("TAB",), "Tab", Action.PANEL, "show or hide the panel"),
+    _letter("I", Action.HUD, "show or hide the numbers"),
+    Binding(("H", "F1"), "H, F1", Action.HELP, "show or hide this help", by_letter=True),
+    _letter("K", Action.KEY_FRAME, "add a key frame to the camera path"),
+    Binding(("DELETE",), "Delete", Action.REMOVE_KEY_FRAME, "remove the selected key frame"),
+    _with_control("Z", Action.UNDO, "undo a change of the path"),
+    _with_control("Y", Action.REDO, "do it again after all"),
+    _with_control("S", Action.SAVE_PATH, "save the path"),
+    _with_control("E", Action.FILM, "film the path, or the default flight; again: stop"),
+    Binding(("RIGHT_BRACKET",), "]", Action.NEXT_VIEW, "go to the next view of the data set"),
+    Binding(("LEFT_BRACKET",), "[", Action.PREVIOUS_VIEW, "go to the view before"),
+    _letter("C", Action.COMPARE, "split the picture to compare; again: the next way, and off"),
+    _letter("B", Action.BOOKMARK, "remember this place"),
+    _letter("N", Action.NEXT_BOOKMARK, "go to the next place remembered"),
+    _with_control("C", Action.COPY_POSE, "copy the pose"),
+    _with_control("V", Action.PASTE_POSE, "go to a pose that was copied"),
+    _letter("P", Action.SCREENSHOT, "save a picture, and beside it its pose"),
     Binding(("F11",), "F11", Action.FULL_SCREEN, "full screen, or back"),
     Binding(("ESCAPE",), "Esc", Action.RELEASE, "free the pointer, leave full screen"),
-    Binding(("Q",), "Ctrl+Q", Action.QUIT, "quit", by_letter=True, needs_control=True),
+    _with_control("Q", Action.QUIT, "quit"),
+)
+
+
+KEY_NOTE = (
+    "W A S D E Q mean places on the keyboard, so they lie together on every layout;\n"
+    "the other letters mean what is printed on the keys."
 )
 
 
@@ -175,8 +263,4 @@ def help_text() -> str:
     """The table as text, for `--help-keys`."""
     width = max(len(binding.label) for binding in BINDINGS)
     lines = [f"  {binding.label:<{width}}  {binding.meaning}" for binding in BINDINGS]
-    note = (
-        "W A S D E Q mean places on the keyboard, so they lie together on every layout;\n"
-        "F, P and Ctrl+Q mean the letters printed on the keys."
-    )
-    return "\n".join(("Keys and mouse:", *lines, "", note))
+    return "\n".join(("Keys and mouse:", *lines, "", KEY_NOTE))

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -83,9 +84,7 @@ class Mp4Writer(FilmWriter):
     """H.264 with 4:2:0 color, which every player shows; it needs even sizes."""
 
     def __init__(self, path: Path, size: tuple[int, int], fps: int) -> None:
-        """Start the encoder, the one that imageio-ffmpeg brings along."""
-        from imageio_ffmpeg import get_ffmpeg_exe
-
+        """Start the encoder."""
         self._count = 0
         self._padding = ((0, size[1] % 2), (0, size[0] % 2), (0, 0))
         even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
@@ -98,17 +97,23 @@ class Mp4Writer(FilmWriter):
         pictures = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{even[0]}x{even[1]}"]
         # One thread, so that encoding takes little from the rendering that goes on beside it.
         codec = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-threads", "1"]
-        self._encoder = subprocess.Popen(
-            [
-                *(get_ffmpeg_exe(), "-y", *pictures, "-r", str(fps), "-i", "-"),
-                *(*codec, "-movflags", "+faststart", path),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # Ctrl-C is for this program, which then ends the encoder by itself.
-            start_new_session=True,
-        )
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  (as long as the encoder)
+        try:
+            self._encoder = subprocess.Popen(
+                [
+                    *(find_encoder(), "-y", "-loglevel", "error"),
+                    *(*pictures, "-r", str(fps), "-i", "-"),
+                    *(*codec, "-movflags", "+faststart", path),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=self._complaints,
+                # Ctrl-C is for this program, which then ends the encoder by itself.
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._complaints.close()
+            raise _no_encoder(error) from None
 
     def add(self, pixels: np.ndarray) -> None:
         rgb = np.pad(pixels[..., :3], self._padding, mode="edge")
@@ -124,14 +129,42 @@ class Mp4Writer(FilmWriter):
         self._encoder.communicate()
         if self._encoder.returncode != 0:
             raise self._failure()
+        self._complaints.close()
 
     def abort(self) -> None:
         self._encoder.kill()
         with suppress(OSError):
             self._encoder.communicate()
+        self._complaints.close()
 
     def _failure(self) -> OSError:
-        return OSError(f"the film stopped after {self._count} pictures; is the disk full?")
+        """Why the encoder ended by itself, in its own words."""
+        with suppress(OSError):
+            self._encoder.communicate()
+        self._complaints.seek(0)
+        lines = self._complaints.read().decode(errors="replace").split("\n")
+        said = next((line.strip() for line in lines if line.strip()), "it does not say why")
+        return OSError(
+            f"the encoder stopped after {self._count} pictures ({said}); if the disk is full free "
+            "some space, if it lacks the H.264 codec write a .gif or a folder of PNGs"
+        )
+
+
+def find_encoder() -> str:
+    """The program that encodes an mp4: the one that imageio-ffmpeg brings along, or knows of."""
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        return get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise _no_encoder(error) from None
+
+
+def _no_encoder(error: Exception) -> OSError:
+    return OSError(
+        f"there is no encoder for mp4 films ({error}); install it again with `pip install "
+        "--force-reinstall imageio-ffmpeg`, or write a .gif or a folder of PNGs"
+    )
 
 
 class GifWriter(FilmWriter):

@@ -58,8 +58,12 @@ class FlyFrame:
 
     def forward(self, pose: FlyPose) -> np.ndarray:
         """(3,) unit view direction."""
-        level = math.cos(pose.yaw) * self.ahead + math.sin(pose.yaw) * self.left
-        return math.cos(pose.pitch) * level + math.sin(pose.pitch) * self.up
+        return self.direction(pose.yaw, pose.pitch)
+
+    def direction(self, yaw: float, pitch: float) -> np.ndarray:
+        """(3,) unit direction at angles in radians, to the left of ahead and above the horizon."""
+        level = math.cos(yaw) * self.ahead + math.sin(yaw) * self.left
+        return math.cos(pitch) * level + math.sin(pitch) * self.up
 
     def right(self, pose: FlyPose) -> np.ndarray:
         """(3,) unit, horizontal."""
@@ -82,6 +86,13 @@ class FlyFrame:
         offset = step[0] * self.right(pose) + step[1] * self.up + step[2] * self.forward(pose)
         position = pose.position + offset
         return replace(pose, position=position if is_free else self.cell.clamp(position))
+
+    def into_cone(self, pose: FlyPose) -> FlyPose:
+        """The same place, looking in the nearest trained direction."""
+        # What is inside stays as it is to the last bit, so that a view that is stood at is kept.
+        low, high = self.base_pitch - self.cone[1], self.base_pitch + self.cone[1]
+        pitch = _clamp(min(max(pose.pitch, low), high), MAX_PITCH)
+        return replace(pose, yaw=_clamp(pose.yaw, self.cone[0]), pitch=pitch)
 
     def is_in_cone(self, pose: FlyPose) -> bool:
         """Whether the direction is among those that the networks were trained on."""

@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
+import math
+
 import moderngl
 import numpy as np
 
 from donerf.assets import asset
+from viewer.coloring import PLAIN, RAMP, UNIT, Look, RampRange, ends_in_look
+from viewer.interop import Receiver
+from viewer.transfer import Values, in_main_memory
 
 
 class FrameTexture:
     """The last picture as a texture. Lives on the thread of the GL context, and as long as it."""
 
-    def __init__(self, context: moderngl.Context) -> None:
-        """Compile the shaders; there is nothing to show until the first upload."""
+    def __init__(self, context: moderngl.Context, receiver: Receiver | None = None) -> None:
+        """Compile the shaders; there is nothing to show until the first upload.
+
+        receiver:  takes pictures over that are still on the GPU
+        """
         self._context = context
-        self._program = context.program(
-            vertex_shader=asset("shaders/frame.vert").read_text(encoding="utf-8"),
-            fragment_shader=asset("shaders/frame.frag").read_text(encoding="utf-8"),
-        )
-        self._rectangle = context.vertex_array(self._program, [])
+        self._receiver = receiver
+        self._picture = load_program(context, "frame.vert", "frame.frag")
+        self._values = load_program(context, "frame.vert", "ramp.frag")
+        self._values["ramp"].write(np.array(RAMP, np.float32).tobytes())  # type: ignore[union-attr]
+        self._show_picture = context.vertex_array(self._picture, [])
+        self._show_values = context.vertex_array(self._values, [])
         self._texture: moderngl.Texture | None = None
 
-    def upload(self, pixels: np.ndarray) -> None:
+    def upload(self, values: Values) -> None:
         """Take over a picture.
 
-        pixels:  (H, W, 4) uint8, row 0 on top, contiguous
+        values:  (H, W, 4) uint8, or (H, W) float32 that get their colors when drawn; row 0 on
+                 top, contiguous
         """
-        height, width, channels = pixels.shape
-        if self._texture is not None and self._texture.size != (width, height):
-            self._texture.release()
+        height, width = values.shape[:2]
+        channels, kind = (4, "f1") if len(values.shape) == 3 else (1, "f4")
+        old = self._texture
+        if old is not None and (old.size, old.components) != ((width, height), channels):
+            old.release()
             self._texture = None
         if self._texture is None:
-            self._texture = texture = self._context.texture((width, height), channels)
+            self._texture = texture = self._context.texture((width, height), channels, dtype=kind)
             # A moving picture is smaller than the window and is smoothed when it is stretched.
             texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
             texture.repeat_x = texture.repeat_y = False
-        self._texture.write(pixels)
+        if self._receiver is not None:
+            self._receiver.write(self._texture, values)
+        else:
+            self._texture.write(in_main_memory(values))
 
-    def draw(self, target: moderngl.Framebuffer, area: tuple[int, int, int, int]) -> None:
+    def draw(
+        self,
+        target: moderngl.Framebuffer,
+        area: tuple[int, int, int, int],
+        look: Look = PLAIN,
+        ends: RampRange = UNIT,
+    ) -> None:
         """Fill an area (left, bottom, width, height) of the target, in pixels.
 
         It is stated every time, since GL does not follow when a window is resized. A transparent
         picture is blended over what is there.
+
+        ends:  of the ramp of colors that values get, before the look moves them
         """
         target.use()
         target.viewport = area
@@ -50,4 +73,22 @@ class FrameTexture:
             return
         self._context.enable(moderngl.BLEND)
         self._texture.use(0)
-        self._rectangle.render(moderngl.TRIANGLE_STRIP, vertices=4)
+        if self._texture.components == 4:
+            self._picture["gain"] = 2.0**look.exposure_ev
+            self._show_picture.render(moderngl.TRIANGLE_STRIP, vertices=4)
+        else:
+            self._set_ends(ends_in_look(ends, look))
+            self._show_values.render(moderngl.TRIANGLE_STRIP, vertices=4)
+
+    def _set_ends(self, ends: RampRange) -> None:
+        is_log = ends.is_logarithmic
+        self._values["is_logarithmic"] = is_log
+        self._values["ends"] = tuple(math.log(x) if is_log else x for x in (ends.low, ends.high))
+
+
+def load_program(context: moderngl.Context, vertex: str, fragment: str) -> moderngl.Program:
+    """Compile two shaders from `shaders/`."""
+    vertex, fragment = (
+        asset(f"shaders/{name}").read_text(encoding="utf-8") for name in (vertex, fragment)
+    )
+    return context.program(vertex_shader=vertex, fragment_shader=fragment)

@@ -1,99 +1,174 @@
-"""What a picture can show, and the colors that make depth, entropy and counts visible."""
+"""What a picture can show: what to ask the renderer for, and what comes of its frame.
+
+A frame becomes an array that is either a finished picture, (H, W, 4) uint8, or one value a pixel,
+(H, W) float32. Values get their colors when they are shown (coloring.py), on a GPU or here.
+"""
 
 from __future__ import annotations
 
-import math
 from enum import StrEnum
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from donerf import Frame, Output, Renderer, RenderOptions, ViewCell
+from donerf import Camera, Frame, Output, RenderOptions
+from donerf.renderer import Placement, RendererInfo
 
 
 class RenderMode(StrEnum):
-    """What a picture shows."""
+    """What a picture shows, in the order of the keys 1 to 8."""
 
     COLOR = "color"
     DEPTH = "depth"
     ORACLE_DEPTH = "oracle-depth"
     ENTROPY = "entropy"
-    SAMPLE_COUNT = "sample-count"
+    SAMPLE_PLACES = "sample-places"
+    NORMALS = "normals"
     OPACITY = "opacity"
+    ERROR = "error"
+
+    @property
+    def is_distance(self) -> bool:
+        """Whether its values are distances, scene units."""
+        return self in (RenderMode.DEPTH, RenderMode.ORACLE_DEPTH)
 
 
-_OUTPUTS = {
-    RenderMode.DEPTH: Output.DEPTH,
-    RenderMode.ORACLE_DEPTH: Output.ORACLE_DEPTH,
-    RenderMode.ENTROPY: Output.ENTROPY,
-    RenderMode.SAMPLE_COUNT: Output.SAMPLE_COUNT,
-    RenderMode.OPACITY: Output.OPACITY,
+# The first that a renderer has is taken.
+_OUTPUTS: dict[RenderMode, tuple[Output, ...]] = {
+    RenderMode.DEPTH: (Output.DEPTH,),
+    RenderMode.ORACLE_DEPTH: (Output.ORACLE_DEPTH,),
+    RenderMode.ENTROPY: (Output.ENTROPY,),
+    RenderMode.SAMPLE_PLACES: (Output.SAMPLE_PLACES, Output.SAMPLE_COUNT),
+    RenderMode.NORMALS: (Output.DEPTH,),
+    # Where the last sample ends every ray by rule, the plain opacity is 1 everywhere.
+    RenderMode.OPACITY: (Output.DENSITY_OPACITY, Output.OPACITY),
 }
 
-# From near and little to far and much: equal steps look equal, also in gray and to the color-blind.
-_RAMP = (
-    (0.99, 0.96, 0.75),
-    (0.99, 0.71, 0.44),
-    (0.93, 0.39, 0.36),
-    (0.69, 0.20, 0.48),
-    (0.39, 0.09, 0.50),
-    (0.13, 0.07, 0.31),
-    (0.01, 0.01, 0.06),
-)
+NORMAL_REACH = 3
+"""Pixels between the ends of a normal's tangents: the depth of single pixels is too noisy."""
+_SKY_SHARE = 0.97
+"""Of the far distance; what lies beyond is no surface."""
+_SKY_COLOR = (0.07, 0.07, 0.09)
 
 
-def offered_modes(renderer: Renderer) -> tuple[RenderMode, ...]:
-    """The modes that this renderer has data for."""
-    outputs = renderer.info.outputs
-    return tuple(mode for mode in RenderMode if mode not in _OUTPUTS or _OUTPUTS[mode] in outputs)
+def offered_modes(info: RendererInfo, has_truth: bool) -> tuple[RenderMode, ...]:
+    """The modes that there is data for: the renderer's, and pictures to compare with."""
+    return tuple(
+        mode
+        for mode in RenderMode
+        if (has_truth if mode is RenderMode.ERROR else _is_rendered(mode, info))
+    )
 
 
-def options_for(mode: RenderMode, samples: int) -> RenderOptions:
+def _is_rendered(mode: RenderMode, info: RendererInfo) -> bool:
+    return mode not in _OUTPUTS or any(output in info.outputs for output in _OUTPUTS[mode])
+
+
+def options_for(
+    mode: RenderMode,
+    samples: int,
+    info: RendererInfo,
+    placement: Placement = "oracle",
+    subpixel_offset: tuple[float, float] = (0.0, 0.0),
+) -> RenderOptions:
     """What to ask a renderer for."""
-    outputs = frozenset({_OUTPUTS[mode]}) if mode in _OUTPUTS else frozenset()
-    return RenderOptions(samples=samples, outputs=outputs)
-
-
-def paint(frame: Frame, mode: RenderMode, cell: ViewCell, samples: int) -> np.ndarray:
-    """A frame as pixels on the CPU.
-
-    returns:  (H, W, 4) uint8, row 0 on top, contiguous
-    """
-    if mode is RenderMode.COLOR:
-        # sync: the picture has to be complete before it is copied.
-        return np.ascontiguousarray(frame.image.cpu().numpy())
-    values = _values(frame, mode, cell, samples).float().clamp(0, 1).nan_to_num(1.0)
-    ramp = torch.tensor(_RAMP, device=values.device)
-    place = values * (len(_RAMP) - 1)
-    below = place.long().clamp_max(len(_RAMP) - 2)
-    rgb = torch.lerp(ramp[below], ramp[below + 1], (place - below)[..., None])
-    alpha = torch.ones_like(rgb[..., :1])
-    pixels = (torch.cat((rgb, alpha), dim=-1) * 255).round().to(torch.uint8)
-    return np.ascontiguousarray(pixels.cpu().numpy())
-
-
-def _values(frame: Frame, mode: RenderMode, cell: ViewCell, samples: int) -> Tensor:
-    """(H, W), 0 near or little, 1 far or much."""
-    if mode is RenderMode.DEPTH:
-        return _normalized_depth(_given(frame.depth, mode), cell)
-    if mode is RenderMode.ORACLE_DEPTH:
-        return _normalized_depth(_given(frame.oracle_depth, mode), cell)
-    if mode is RenderMode.ENTROPY:
-        return _given(frame.entropy, mode)
-    if mode is RenderMode.SAMPLE_COUNT:
-        return _given(frame.sample_count, mode) / samples
-    return 1 - _given(frame.opacity, mode)
-
-
-def _normalized_depth(depth: Tensor, cell: ViewCell) -> Tensor:
-    """Logarithmic, so that near things keep their detail; the background is far."""
-    far = cell.depth_range[1]
-    near = min(max(cell.depth_range[0], far / 1000), far / 2)
-    return torch.log(depth.float().clamp(near, far) / near) / math.log(far / near)
-
-
-def _given(values: Tensor | None, mode: RenderMode) -> Tensor:
-    if values is None:
+    wanted = [output for output in _OUTPUTS.get(mode, ()) if output in info.outputs]
+    if mode in _OUTPUTS and not wanted:
         raise ValueError(f"this renderer gives no '{mode}'; choose another mode")
+    return RenderOptions(
+        samples=samples,
+        placement=placement,
+        outputs=frozenset(wanted[:1]),
+        subpixel_offset=subpixel_offset,
+    )
+
+
+def values_of(frame: Frame, mode: RenderMode, camera: Camera, samples: int, far: float) -> Tensor:
+    """What a frame shows in a mode, on the device that it was rendered on.
+
+    The error is made from the color afterwards (ground_truth.py).
+
+    far:      distance of the background, scene units
+    returns:  (H, W, 4) uint8 with row 0 on top, or (H, W) float32
+    """
+    match mode:
+        case RenderMode.DEPTH:
+            values = _given(frame.depth)
+        case RenderMode.ORACLE_DEPTH:
+            values = _given(frame.oracle_depth)
+        case RenderMode.ENTROPY:
+            values = _given(frame.entropy)
+        case RenderMode.OPACITY:
+            is_plain = frame.density_opacity is None
+            values = _given(frame.opacity if is_plain else frame.density_opacity)
+        case RenderMode.SAMPLE_PLACES if frame.sample_places is None:
+            values = _given(frame.sample_count) / samples
+        case RenderMode.SAMPLE_PLACES:
+            values = _as_picture(color_places(_given(frame.sample_places)))
+        case RenderMode.NORMALS:
+            values = _as_picture(color_normals(_given(frame.depth), camera, far))
+        case _:
+            values = frame.image
+    return values if values.dtype == torch.uint8 else values.float().nan_to_num(far)
+
+
+def color_places(places: Tensor) -> Tensor:
+    """Where a ray's samples went: the hue is their mean place, the paler the further apart.
+
+    places:   (..., 2) mean and extent of normalized depth, in [0, 1]
+    returns:  (..., 3) in [0, 1]; red is near, green is in the middle, violet is far
+    """
+    mean, extent = places.float().unbind(-1)
+    # Six straight pieces of the color wheel, of which three quarters are used.
+    offset = torch.tensor((5.0, 3.0, 1.0), device=places.device)
+    wheel = (offset + 4.5 * mean[..., None].clamp(0, 1)) % 6
+    chroma = torch.minimum(wheel, 4 - wheel).clamp(0, 1)
+    return 1 - (1 - 2 * extent[..., None]).clamp(0, 1) * chroma
+
+
+def color_normals(depth: Tensor, camera: Camera, far: float) -> Tensor:
+    """Which way surfaces face, from their distances: red, green, blue are the world's x, y, z.
+
+    depth:    (H, W) distance along the rays;  far: distance of the background
+    returns:  (H, W, 3) in [0, 1]; what is no surface is dark
+    """
+    k = camera.intrinsics
+    t = depth.float()[..., None]
+    directions = k.directions(t.device).view(k.height, k.width, 3)
+    points = directions * t
+    across, down = (_tangent(points, t, dim) for dim in (1, 0))
+    normal = torch.linalg.cross(down, across)
+    normal = normal / normal.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    rotation = torch.tensor(camera.world_from_camera[:3, :3], dtype=t.dtype, device=t.device)
+    colors = 0.5 + 0.5 * normal @ rotation.T
+    sky = torch.tensor(_SKY_COLOR, device=t.device)
+    return torch.where(t < _SKY_SHARE * far, colors, sky)
+
+
+def _tangent(points: Tensor, t: Tensor, dim: int) -> Tensor:
+    """Along rows or columns, to the side where the depth changes less: not across an edge."""
+    # Half the picture at most, so that one of the two sides lies inside it.
+    reach = min(NORMAL_REACH, (points.shape[dim] - 1) // 2)
+    ahead, behind = (_shifted(points, dim, step) for step in (reach, -reach))
+    jump_ahead, jump_behind = ((_shifted(t, dim, step) - t).abs() for step in (reach, -reach))
+    return torch.where(jump_ahead <= jump_behind, ahead - points, points - behind)
+
+
+def _shifted(values: Tensor, dim: int, step: int) -> Tensor:
+    """The values `step` pixels further along a dimension; infinite beyond the border."""
+    size = values.shape[dim]
+    place = torch.arange(size, device=values.device) + step
+    shifted = values.index_select(dim, place.clamp(0, size - 1))
+    is_inside = ((place >= 0) & (place < size)).view(-1, *[1] * (values.ndim - dim - 1))
+    return torch.where(is_inside, shifted, torch.inf)
+
+
+def _as_picture(colors: Tensor) -> Tensor:
+    """(H, W, 3) in [0, 1] as (H, W, 4) uint8."""
+    alpha = torch.ones_like(colors[..., :1])
+    return (torch.cat((colors, alpha), dim=-1) * 255).round().to(torch.uint8)
+
+
+def _given(values: Tensor | None) -> Tensor:
+    assert values is not None, "a frame lacks an output that was asked for"
     return values

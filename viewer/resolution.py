@@ -32,6 +32,9 @@ class ResolutionController:
 
     It drops at once when a frame is over budget and rises with patience. Nothing is measured from
     the first frame after a change, which pays for allocations and warm-up.
+
+    rung:    that moving pictures have
+    reason:  why they have it, for the screen
     """
 
     def __init__(self, budget_ms: float, width: int, height: int) -> None:
@@ -39,6 +42,7 @@ class ResolutionController:
         self.ms_per_pixel: float | None = None
         self.rung = RUNGS - 1
         self.reason = "nothing measured yet"
+        self.is_locked = False
         self._has_moving_measure = False
         self._fit_window(width, height)
 
@@ -58,6 +62,27 @@ class ResolutionController:
             return None
         width, height = self.size_at(rung)
         return self.ms_per_pixel * width * height
+
+    def lock(self, rung: int) -> None:
+        """Stay at a rung, whatever a frame takes, until `unlock`."""
+        self.is_locked = True
+        self.rung = min(max(rung, 0), RUNGS - 1)
+        self.reason = "locked"
+        self._start_anew()
+
+    def unlock(self) -> None:
+        """Follow the budget again."""
+        if self.is_locked:
+            self.is_locked = False
+            self.reason = "unlocked"
+            self._choose("unlocked")
+
+    def set_budget(self, ms: float) -> None:
+        """A moving picture may now take so long."""
+        if ms != self.budget_ms:
+            self.budget_ms = ms
+            self._start_anew()
+            self._choose("the budget changed")
 
     def resize(self, width: int, height: int) -> None:
         """Follow the window; the time that a pixel takes stays as it is."""
@@ -80,6 +105,8 @@ class ResolutionController:
         if self._frames_since_rise is not None:
             self._frames_since_rise += 1
         self.ms_per_pixel = ms / (size[0] * size[1])
+        if self.is_locked:
+            return
         if ms > self.budget_ms * (1 + TOLERANCE) and self.rung < RUNGS - 1:
             self._drop(f"{ms:.0f} ms were over the budget")
         elif self._has_room():
@@ -136,7 +163,7 @@ class ResolutionController:
         self._frames_since_rise = 0
 
     def _choose(self, reason: str) -> None:
-        if self.ms_per_pixel is not None:
+        if self.ms_per_pixel is not None and not self.is_locked:
             self._set_rung(self._finest_within(self.budget_ms), reason)
 
     def _finest_within(self, limit_ms: float) -> int:

@@ -22,6 +22,12 @@ class Status:
     size:      of the last picture, pixels
     position:  of the camera, scene units
     error:     the last error, None when all is well
+    message:   what is said for a while
+    transfer:  the way of pictures to the window
+    training:  how far the training is that is watched
+    view:      of the data set that is stood at, counted from 0
+    psnr:      of the picture there, dB
+    rival:     what the picture is compared with
     """
 
     state: State
@@ -31,6 +37,15 @@ class Status:
     mode: str | None = None
     position: tuple[float, ...] | None = None
     error: str | None = None
+    message: str = ""
+    scene: str = ""
+    transfer: str = ""
+    training: str = ""
+    key_frames: int = 0
+    film_frames: int = 0
+    view: int | None = None
+    psnr: float | None = None
+    rival: str | None = None
 
 
 class StatusFile:

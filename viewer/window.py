@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-import glfw
 import moderngl
 
-from viewer.controls import Event, FocusLost, Input, PointerMoved, Pressed, Released
+from viewer.controls import Dropped, Event, FocusLost, Input, PointerMoved, Pressed, Released
+from viewer.gamepad import PadState
+from viewer.windowing import glfw
 
 LONGEST_WAIT_SECONDS = 0.5
 _BUTTONS = {0: "MOUSE_LEFT", 1: "MOUSE_RIGHT", 2: "MOUSE_MIDDLE"}
@@ -52,6 +55,50 @@ class Window:
         if glfw.get_window_attrib(self._window, glfw.ICONIFIED):
             return (0, 0)
         return glfw.get_framebuffer_size(self._window)
+
+    @property
+    def address(self) -> int:
+        """Of glfw's window, for ImGui."""
+        return ctypes.cast(self._window, ctypes.c_void_p).value or 0
+
+    @property
+    def content_scale(self) -> float:
+        """How much larger than usual text should be on this screen."""
+        return glfw.get_window_content_scale(self._window)[0]
+
+    def set_vsync(self, is_on: bool) -> None:
+        """Whether `present` waits until the screen is ready for another picture."""
+        glfw.swap_interval(1 if is_on else 0)
+
+    @property
+    def pointer(self) -> tuple[float, float]:
+        """Where the pointer is, as shares of the window's width and height from the top left."""
+        width, height = glfw.get_window_size(self._window)
+        x, y = glfw.get_cursor_pos(self._window)
+        return x / max(width, 1), y / max(height, 1)
+
+    def copied_text(self) -> str:
+        """The text that was copied last, here or elsewhere; empty when it is no text."""
+        no_window: Any = None  # The clipboard is everybody's.
+        text: Any = glfw.get_clipboard_string(no_window)  # Bytes, whatever its type says.
+        return text.decode(errors="replace") if text else ""
+
+    def copy_text(self, text: str) -> None:
+        """Put a text into the clipboard."""
+        no_window: Any = None
+        glfw.set_clipboard_string(no_window, text)
+
+    def read_gamepad(self) -> PadState | None:
+        """The first gamepad; None without one, or while another window has the keyboard."""
+        if not glfw.get_window_attrib(self._window, glfw.FOCUSED):
+            return None
+        for joystick in range(glfw.JOYSTICK_1, glfw.JOYSTICK_LAST + 1):
+            if glfw.joystick_present(joystick) and glfw.joystick_is_gamepad(joystick):
+                state = glfw.get_gamepad_state(joystick)
+                if state is not None:
+                    buttons = tuple(bool(button) for button in state.buttons)
+                    return PadState(buttons, tuple(state.axes))
+        return None
 
     @property
     def is_closing(self) -> bool:
@@ -132,6 +179,8 @@ class Window:
         glfw.set_cursor_pos_callback(window, self._on_pointer)
         glfw.set_scroll_callback(window, self._on_wheel)
         glfw.set_window_focus_callback(window, self._on_focus)
+        on_drop: Any = self._on_drop  # It gets a list of names, whatever its type says.
+        glfw.set_drop_callback(window, on_drop)
         glfw.set_window_refresh_callback(window, self._on_refresh)
         glfw.set_framebuffer_size_callback(window, lambda window, w, h: self._on_refresh(window))
 
@@ -158,10 +207,11 @@ class Window:
         )
 
     def _on_pointer(self, _: object, x: float, y: float) -> None:
-        longer = max(*glfw.get_window_size(self._window), 1)
+        width, height = glfw.get_window_size(self._window)
+        longer = max(width, height, 1)
         right, down = x - self._pointer[0], y - self._pointer[1]
         self._pointer = (x, y)
-        self._events.append(PointerMoved(right / longer, down / longer))
+        self._events.append(PointerMoved(right / longer, down / longer, x / max(width, 1)))
 
     def _on_wheel(self, _: object, __: float, y: float) -> None:
         # A touchpad scrolls in small parts of a notch.
@@ -174,6 +224,9 @@ class Window:
     def _on_focus(self, _: object, is_focused: int) -> None:
         if not is_focused:
             self._events.append(FocusLost())
+
+    def _on_drop(self, _: object, paths: Sequence[str]) -> None:
+        self._events.append(Dropped(tuple(map(Path, paths)), self.pointer[0]))
 
     def _on_refresh(self, _: object) -> None:
         self.needs_redraw = True

@@ -114,6 +114,8 @@ class EagerRenderer:
             opacity=images.get(Output.OPACITY),
             sample_count=images.get(Output.SAMPLE_COUNT),
             entropy=images.get(Output.ENTROPY),
+            sample_places=images.get(Output.SAMPLE_PLACES),
+            density_opacity=images.get(Output.DENSITY_OPACITY),
         )
 
     @torch.inference_mode()
@@ -214,6 +216,16 @@ def _sample_count(rendered: RenderedRays, rays: Rays, cell: ViewCell) -> Tensor:
     return torch.full((len(rays),), samples.t.shape[-1], dtype=torch.int16, device=samples.t.device)
 
 
+def _sample_places(rendered: RenderedRays, rays: Rays, cell: ViewCell) -> Tensor:
+    s, is_used = rendered.samples.s, rendered.samples.is_used
+    if is_used is None:
+        return torch.stack((s.mean(-1), s[:, -1] - s[:, 0]), dim=-1)
+    count = is_used.sum(-1).clamp_min(1)
+    first, last = s.where(is_used, 1.0).amin(-1), s.where(is_used, 0.0).amax(-1)
+    mean = (s * is_used).sum(-1) / count
+    return torch.stack((mean, (last - first).clamp_min(0)), dim=-1)
+
+
 _OUTPUTS: dict[Output, Callable[[RenderedRays, Rays, ViewCell], Tensor]] = {
     Output.COLOR: lambda rendered, rays, cell: rendered.composite.color.half(),
     Output.DEPTH: _depth,
@@ -221,6 +233,8 @@ _OUTPUTS: dict[Output, Callable[[RenderedRays, Rays, ViewCell], Tensor]] = {
     Output.OPACITY: lambda rendered, rays, cell: rendered.composite.opacity,
     Output.SAMPLE_COUNT: _sample_count,
     Output.ENTROPY: _entropy,
+    Output.SAMPLE_PLACES: _sample_places,
+    Output.DENSITY_OPACITY: lambda rendered, rays, cell: rendered.composite.weights[:, :-1].sum(-1),
 }
 
 

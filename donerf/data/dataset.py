@@ -139,7 +139,7 @@ def read_view(
         raise ValueError(
             f"'downscale' must leave at least one pixel of {width}x{height}, got {downscale}"
         )
-    camera = _camera(frame, info, width, height)
+    camera = view_camera(frame, info, width, height)
     small = camera.intrinsics.downscaled(downscale) if downscale > 1 else camera.intrinsics
     raw = source.read_depth(frame.name, (width, height), info)
     distances = None
@@ -183,7 +183,8 @@ def _blocks(image: np.ndarray, factor: int) -> np.ndarray:
     return image.reshape(height, width, factor * factor, -1)
 
 
-def _camera(frame: FrameRecord, info: DatasetInfo, width: int, height: int) -> Camera:
+def view_camera(frame: FrameRecord, info: DatasetInfo, width: int, height: int) -> Camera:
+    """The camera of a view whose picture has this size; it must stand in the view cell."""
     focal = frame.focal
     if focal is None:
         focal = width / (2 * math.tan(info.camera_angle_x / 2))

@@ -1,0 +1,133 @@
+"""What lies over the picture: the numbers, the meaning of its colors, the help, a message."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from imgui_bundle import imgui
+
+from viewer.coloring import RAMP, RampRange, ends_in_look, value_at
+from viewer.controls import BINDINGS, KEY_NOTE
+from viewer.hud import Facts, hud_lines
+from viewer.render_modes import RenderMode
+from viewer.session import Session
+
+BARE = (
+    imgui.WindowFlags_.no_decoration
+    | imgui.WindowFlags_.no_inputs
+    | imgui.WindowFlags_.no_saved_settings
+    | imgui.WindowFlags_.no_focus_on_appearing
+    | imgui.WindowFlags_.no_nav
+    | imgui.WindowFlags_.always_auto_resize
+).value
+MARGIN = 8.0
+WARNING = imgui.ImVec4(1.0, 0.72, 0.35, 1.0)
+_TICKS = 5
+
+_PICTURES = {
+    RenderMode.SAMPLE_PLACES: "samples: red near, green between, violet far; white far apart",
+    RenderMode.NORMALS: "surfaces that face x are red, y green, z blue",
+}
+_VALUES = {
+    RenderMode.DEPTH: "distance",
+    RenderMode.ORACLE_DEPTH: "distance that the oracle expects",
+    RenderMode.ENTROPY: "entropy of the oracle: 0 certain, 1 undecided",
+    RenderMode.SAMPLE_PLACES: "share of the samples that were used",
+    RenderMode.OPACITY: "opacity before the last sample",
+    RenderMode.ERROR: "error, mean of the channels",
+}
+
+
+def place_next(right: float, bottom: float) -> None:
+    """Put the next window at a corner, or between: 0 is left and top, 1 right and bottom."""
+    size = imgui.get_io().display_size
+    x = MARGIN + right * (size.x - 2 * MARGIN)
+    y = MARGIN + bottom * (size.y - 2 * MARGIN)
+    imgui.set_next_window_pos(imgui.ImVec2(x, y), 0, imgui.ImVec2(right, bottom))
+
+
+def draw_numbers(session: Session, facts: Facts) -> None:
+    """The numbers, top right."""
+    place_next(1.0, 0.0)
+    imgui.begin("numbers", None, BARE)
+    imgui.text_unformatted("\n".join(hud_lines(session, facts)))
+    if session.pilot.is_extrapolating:
+        imgui.text_colored(WARNING, "outside the trained views")
+    imgui.end()
+
+
+def draw_message(session: Session) -> None:
+    """What has to be said, at the bottom; an error stays as long as it holds."""
+    text = session.error or session.message
+    if not text:
+        return
+    place_next(0.5, 1.0)
+    width = 0.8 * imgui.get_io().display_size.x
+    imgui.set_next_window_size_constraints(imgui.ImVec2(0, 0), imgui.ImVec2(width, 1e4))
+    imgui.begin("message", None, BARE)
+    imgui.push_text_wrap_pos(width - 3 * MARGIN)
+    if session.error:
+        imgui.text_colored(WARNING, text)
+    else:
+        imgui.text_unformatted(text)
+    imgui.pop_text_wrap_pos()
+    imgui.end()
+
+
+def draw_legend(session: Session) -> None:
+    """What the picture's colors mean, bottom left."""
+    shown = session.shown
+    if shown is None or shown.request.mode is RenderMode.COLOR:
+        return
+    mode = shown.request.mode
+    place_next(0.0, 1.0)
+    imgui.begin("legend", None, BARE)
+    if len(shown.values.shape) == 3:
+        imgui.text_unformatted(_PICTURES.get(mode, mode))
+    else:
+        imgui.text_unformatted(_VALUES.get(mode, mode))
+        _draw_ramp(ends_in_look(shown.ends, session.look))
+    imgui.end()
+
+
+def draw_help() -> None:
+    """The table of keys, in the middle."""
+    place_next(0.5, 0.5)
+    imgui.begin("help", None, BARE)
+    if imgui.begin_table("keys", 4, imgui.TableFlags_.sizing_fixed_fit.value):
+        half = (len(BINDINGS) + 1) // 2
+        for left, right in zip(BINDINGS[:half], [*BINDINGS[half:], None], strict=False):
+            for binding in (left, right):
+                imgui.table_next_column()
+                imgui.text_colored(WARNING, binding.label if binding is not None else "")
+                imgui.table_next_column()
+                imgui.text_unformatted(f"{binding.meaning}  " if binding is not None else "")
+        imgui.end_table()
+    imgui.separator()
+    imgui.text_unformatted(KEY_NOTE)
+    imgui.end()
+
+
+def _draw_ramp(ends: RampRange) -> None:
+    """The ramp of colors with some of its values below."""
+    em = imgui.get_font_size()
+    corner, width, height = imgui.get_cursor_screen_pos(), 20 * em, 0.8 * em
+    paper = imgui.get_window_draw_list()
+    # Bright ends left: an error is dark where there is none, so its ramp runs the other way.
+    colors = [imgui.get_color_u32(imgui.ImVec4(*rgb, 1.0)) for rgb in RAMP]
+    low, high = (ends.low, ends.high) if ends.low <= ends.high else (ends.high, ends.low)
+    if ends.low > ends.high:
+        colors.reverse()
+    step = width / (len(colors) - 1)
+    for i, (left, right) in enumerate(pairwise(colors)):
+        upper = imgui.ImVec2(corner.x + i * step, corner.y)
+        lower = imgui.ImVec2(corner.x + (i + 1) * step, corner.y + height)
+        paper.add_rect_filled_multi_color(upper, lower, left, right, right, left)
+    imgui.dummy(imgui.ImVec2(width, height))
+    scale = RampRange(low, high, ends.is_logarithmic)
+    for i in range(_TICKS):
+        share = i / (_TICKS - 1)
+        text = f"{value_at(share, scale):.3g}"
+        if i:
+            imgui.same_line(share * (width - imgui.calc_text_size(text).x) + 10)
+        imgui.text_unformatted(text)

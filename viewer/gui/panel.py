@@ -1,0 +1,86 @@
+"""The panel: five groups of settings, each with a reset, and what they say about themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from imgui_bundle import imgui
+
+from viewer.controls import Action
+from viewer.gui import camera_group, performance_group, sampling_group, scene_group, view_group
+from viewer.gui.overlays import MARGIN
+from viewer.gui.widgets import Widgets
+from viewer.overlay import Scenery
+from viewer.preferences import GroupName
+from viewer.session import Session
+
+WIDTH_EMS = 21.0
+
+
+@dataclass(frozen=True)
+class Group:
+    """One of the panel's groups.
+
+    draw:    its widgets; returns what they ask for
+    resets:  the preferences that its reset button sets back
+    reset:   what else it sets back
+    """
+
+    title: str
+    draw: Callable[[Widgets, Session, Scenery], list[Action]]
+    resets: GroupName | None = None
+    reset: Callable[[Session], None] | None = None
+
+
+GROUPS = (
+    Group("Performance", performance_group.draw, "performance"),
+    Group("View and modes", view_group.draw, "viewing", view_group.reset),
+    Group("Sampling", sampling_group.draw, "sampling", sampling_group.reset),
+    Group("Camera and path", camera_group.draw, "flying", camera_group.reset),
+    Group("Scene", scene_group.draw),
+)
+
+
+class Panel:
+    """The window on the left with all groups."""
+
+    def __init__(self) -> None:
+        self.widgets = Widgets()
+
+    def draw(self, session: Session, scenery: Scenery) -> list[Action]:
+        """Draw it; settings go to the session, what is left to do is returned."""
+        em, display = imgui.get_font_size(), imgui.get_io().display_size
+        imgui.set_next_window_pos(imgui.ImVec2(MARGIN, MARGIN), imgui.Cond_.first_use_ever)
+        width = min(WIDTH_EMS * em, max(display.x - 2 * MARGIN, 1))
+        # As high as what it holds; more than the window can show is scrolled.
+        bounds = imgui.ImVec2(width, 0), imgui.ImVec2(width, max(display.y - 2 * MARGIN, 1))
+        imgui.set_next_window_size_constraints(*bounds)
+        asked: list[Action] = []
+        flags = imgui.WindowFlags_.always_auto_resize.value
+        shows, stays_open = imgui.begin("Settings (Tab)", True, flags)
+        if shows:
+            for group in GROUPS:
+                asked += self._draw_group(group, session, scenery)
+        imgui.end()
+        return asked if stays_open else [*asked, Action.PANEL]
+
+    def _draw_group(self, group: Group, session: Session, scenery: Scenery) -> list[Action]:
+        panel = session.preferences.panel
+        was_open = group.title in panel.open_groups
+        is_open = self.widgets.begin_group(group.title, was_open)
+        if is_open != was_open:
+            titles = [g.title for g in GROUPS if g.title in panel.open_groups]
+            titles = [*titles, group.title] if is_open else [t for t in titles if t != group.title]
+            session.prefer(session.preferences.changed("panel", open_groups=tuple(titles)))
+        if not is_open:
+            return []
+        asked = group.draw(self.widgets, session, scenery)
+        if group.resets is not None and self.widgets.button(
+            "reset", f"Set everything under “{group.title}” back to how it came."
+        ):
+            session.prefer(session.preferences.reset(group.resets))
+            if group.reset is not None:
+                group.reset(session)
+        self.widgets.end_group()
+        return asked
