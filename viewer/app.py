@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from donerf.command import USER_ERROR
 from viewer.arguments import FILM_FRAMES, FILM_SIZE, SAMPLES, WINDOW_SIZE, Arguments, parse
 from viewer.controls import help_text
 
@@ -19,7 +21,7 @@ from viewer.controls import help_text
 if TYPE_CHECKING:
     from donerf import Camera, Renderer, Scene, ViewCell
     from viewer.capture import PoseFile
-    from viewer.cockpit import CockpitOptions
+    from viewer.cockpit import Cockpit, CockpitOptions
     from viewer.ground_truth import GroundTruth
     from viewer.overlay import Overlay
     from viewer.path_file import PathFile
@@ -225,6 +227,7 @@ def _say_no_window(setup: Setup, reason: str) -> None:
 
 def _fly(setup: Setup, window: Window) -> None:
     from viewer.cockpit import Cockpit
+    from viewer.display_loss import end_in_order_without_display
     from viewer.preferences import preferences_path, save_changes
 
     preferred, note = _preferred(setup)
@@ -236,6 +239,7 @@ def _fly(setup: Setup, window: Window) -> None:
         _options(setup, preferred, window),
     )
     session = cockpit.session
+    end_in_order_without_display(lambda: _end_without_display(cockpit, setup.status))
     try:
         if note:
             session.note(note, time.monotonic())
@@ -246,6 +250,17 @@ def _fly(setup: Setup, window: Window) -> None:
     finally:
         tell_lost_captures(cockpit.close())
         _remember(lambda: save_changes(preferences_path(), preferred, session.preferences))
+
+
+def _end_without_display(cockpit: Cockpit, status: StatusFile) -> NoReturn:
+    """The display is gone, and the library of windows with it: end at once, but in order."""
+    from viewer.status import Status
+
+    tell_lost_captures(cockpit.end_threads())
+    message = "the display was lost; a film that was being made leaves no file"
+    status.write(Status("failed", error=message))
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    os._exit(USER_ERROR)
 
 
 def _options(setup: Setup, preferred: Preferences, window: Window) -> CockpitOptions:

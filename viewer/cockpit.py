@@ -75,10 +75,18 @@ class Cockpit:
 
     def close(self) -> list[Result]:
         """End everything; returns what became of the last requests."""
-        # The worker wakes the window, so it has to end first.
-        self.worker.close()
-        self.bench.close()
+        results = self.end_threads()
         self.loop.release()
         self._overlay.close()
         self._window.destroy()
+        return results
+
+    def end_threads(self) -> list[Result]:
+        """End what goes on beside the window, which may be lost already.
+
+        Pictures that were asked for are saved; a film that is not complete leaves no file.
+        """
+        # The worker wakes the window, so it has to end before that.
+        self.worker.close()
+        self.bench.close()
         return self.worker.results()

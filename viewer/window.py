@@ -226,7 +226,9 @@ class Window:
             self._events.append(FocusLost())
 
     def _on_drop(self, _: object, paths: Sequence[str]) -> None:
-        self._events.append(Dropped(tuple(map(Path, paths)), self.pointer[0]))
+        # glfw tells the place of a drop as a movement just before it.
+        width, _ = glfw.get_window_size(self._window)
+        self._events.append(Dropped(tuple(map(Path, paths)), self._pointer[0] / max(width, 1)))
 
     def _on_refresh(self, _: object) -> None:
         self.needs_redraw = True
