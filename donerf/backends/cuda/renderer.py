@@ -161,7 +161,9 @@ class CudaRenderer:
                 self._frames.move_to_end(kind)
                 return self._frames[kind]
             try:
-                self._frames[kind] = Recording(self._program(kind), self._device, self._say)
+                program = self._program(kind)
+                program.look(camera, options.subpixel_offset)
+                self._frames[kind] = Recording(program, self._device, self._say)
                 if len(self._frames) > _KEPT_FRAMES:
                     self._frames.popitem(last=False)
                 continue
@@ -219,10 +221,10 @@ class CudaRenderer:
         """Why the kernels cannot render a scene, as the end of a sentence; None when they can."""
         if find_spec("triton") is None:
             return "Triton is not installed"
-        if self._precision == "fp32" and not self._may_take_fp16:
-            return "they have 16-bit products and fp32 was asked for"
         networks = [cell.networks for cell in scene.cells]
         reasons = [why_not(each.oracle, each.shading) for each in networks]
+        if self._precision == "fp32" and not self._may_take_fp16:
+            reasons.append("they have 16-bit products and fp32 was asked for")
         return next((reason for reason in reasons if reason is not None), None)
 
     def _go_to_cpu(self, error: RuntimeError) -> None:
