@@ -119,7 +119,9 @@ def compile_both(
     with only_compiling(place_kernel) as compiled:
         launch.launch_place(packed, view, depths, pixels, 64, tiling)
     yield describe("place", name, dtype, tiling.rows, compiled[0])
-    shading = pack_shading(ShadingNetwork(ShadingSettings(layers=layers, width=width)), dtype)
+    octaves = 14 if kind == "points" else 10  # as in the published files
+    settings = ShadingSettings(layers=layers, width=width, position_frequencies=octaves)
+    shading = pack_shading(ShadingNetwork(settings), dtype)
     tiling = launch.shade_tiling(shading.shape)
     with only_compiling(shade_kernel) as compiled:
         launch.launch_shade(shading, "last-opaque", view, depths, picture, pixels, tiling)

@@ -52,7 +52,9 @@ class StageClock:
     def _mark(self) -> _Mark:
         if not self._is_cuda:
             return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True, external=True)
+        # While a graph is recorded, an event must be made a part of it.
+        is_part = torch.cuda.is_current_stream_capturing()
+        event = torch.cuda.Event(enable_timing=True, external=is_part)
         event.record()
         return event
 

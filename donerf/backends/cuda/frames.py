@@ -86,6 +86,8 @@ class FusedFrame:
 
     def __init__(self, kind: PictureKind, cell: FusedCell, device: torch.device) -> None:
         self._kind, self._cell, self._device = kind, cell, device
+        self.place_tiling = place_tiling(cell.oracle.shape)
+        self.shade_tiling = shade_tiling(cell.shading.shape)
         self._view = torch.zeros(SIZE, device=device)
         self._depths = torch.empty(kind.samples * min(kind.tile, kind.pixels), device=device)
         pixels = torch.empty(kind.pixels, dtype=torch.int32, device=device)
@@ -104,12 +106,16 @@ class FusedFrame:
         for pixels in self._kind.tiles():
             clock.start()
             depths = self._depths[: self._kind.samples * len(pixels)].view(-1, len(pixels))
-            tiling = place_tiling(oracle.shape)
-            launch_place(oracle, self._view, depths, pixels, self._kind.width, tiling)
+            launch_place(oracle, self._view, depths, pixels, self._kind.width, self.place_tiling)
             clock.finished("oracle")
-            tiling = shade_tiling(shading.shape)
             launch_shade(
-                shading, self._cell.rule, self._view, depths, self._picture, pixels, tiling
+                shading,
+                self._cell.rule,
+                self._view,
+                depths,
+                self._picture,
+                pixels,
+                self.shade_tiling,
             )
             clock.finished("shading")
         return clock

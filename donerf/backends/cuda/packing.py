@@ -22,7 +22,8 @@ CHUNK = 128
 OUTPUTS = 16
 """Columns of the shading network's last layer: 4, and padding to the least a product has."""
 _WIDTHS = (64, 128, 256)
-_LARGEST_FREQUENCIES = 10
+_LARGEST_FREQUENCIES = 15
+"""float16 holds 2^15; more columns than 128 would be too many to multiply at once."""
 _LARGEST_BINS = 128
 
 _PART_ROWS = (0, 8, 4)

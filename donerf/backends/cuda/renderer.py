@@ -49,11 +49,11 @@ class CudaRenderer:
     """
 
     def __init__(self, scene: Scene, device: str = "auto", precision: str = "auto") -> None:
-        """precision: 'auto' takes fp16 where the networks fit it, else bf16; 'bf16'; 'fp32'"""
+        """precision: 'auto' is fp16 where the networks fit it, else bf16; 'bf16', 'fp16', 'fp32'"""
         self._device = choose_device(device)
         width = scene.cells[0].networks.oracle.settings.width
         self._precision: Precision = choose_precision(precision, self._device, width)
-        self._may_take_fp16 = precision == "auto"
+        self._is_free = precision == "auto"
         self._eager = EagerRenderer(scene, device, self._precision)
         self._rescue: Renderer | None = None
         self._fault: str | None = None
@@ -209,7 +209,7 @@ class CudaRenderer:
         cell = scene_cell.cell
         networks = scene_cell.networks.copied_to(self._device, torch.float32)
         assert networks.shading is not None
-        dtype = choose_half(cell, networks) if self._may_take_fp16 else torch.bfloat16
+        dtype = choose_half(cell, networks) if self._is_free else DTYPES[self._precision]
         return FusedCell(
             cell,
             pack_oracle(networks.oracle, cell, dtype),
@@ -223,7 +223,7 @@ class CudaRenderer:
             return "Triton is not installed"
         networks = [cell.networks for cell in scene.cells]
         reasons = [why_not(each.oracle, each.shading) for each in networks]
-        if self._precision == "fp32" and not self._may_take_fp16:
+        if self._precision == "fp32" and not self._is_free:
             reasons.append("they have 16-bit products and fp32 was asked for")
         return next((reason for reason in reasons if reason is not None), None)
 
