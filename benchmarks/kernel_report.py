@@ -117,7 +117,7 @@ def compile_both(
     packed = pack_oracle(oracle, CELL, dtype)
     tiling = launch.place_tiling(packed.shape)
     with only_compiling(place_kernel) as compiled:
-        launch.launch_place(packed, view, depths, pixels, 64, tiling)
+        launch.launch_place(packed, "last-opaque", view, depths, 64, pixels, tiling)
     yield describe("place", name, dtype, tiling.rows, compiled[0])
     octaves = 14 if kind == "points" else 10  # as in the published files
     settings = ShadingSettings(layers=layers, width=width, position_frequencies=octaves)

@@ -27,5 +27,5 @@ def test_kernels_fit_a_hopper_gpu_and_use_its_matrix_units(tmp_path: Path):
     assert len(kernels) == 4
     for kernel in kernels:
         assert kernel["shared_bytes"] <= SHARED_BYTES, kernel
-        assert kernel["spilled_bytes"] <= 32, kernel
+        assert kernel["spilled_bytes"] <= 64, kernel
         assert kernel["products"] > 0, kernel

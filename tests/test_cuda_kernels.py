@@ -28,6 +28,7 @@ from donerf.backends.cuda.packing import (
 )
 from donerf.backends.cuda.view import describe_view
 from donerf.config import CompositingRule, OracleSettings, ShadingSettings
+from donerf.model.compositing import combs_of
 from donerf.model.encoding import encode
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks, RenderedRays, render_rays
@@ -69,7 +70,8 @@ class Case:
         rays = rays if rays is not None else self.rays
         # Not a number wherever the kernel forgets to write.
         depths = torch.full((self.s.shape[0], len(rays)), torch.nan, device=self.view.device)
-        launch_place(self.oracle, self.view, depths, rays, self.width, tiling)
+        rule = self.networks.compositing
+        launch_place(self.oracle, rule, self.view, depths, self.width, rays, tiling)
         return depths
 
     def shade(self, rays: range | None = None, tiling: Tiling = SMALL) -> Picture:
@@ -102,7 +104,8 @@ def make_case(
     camera = Camera(POSE, Intrinsics.from_fov(*size, 1.2))
     with torch.inference_mode():
         rays = camera.rays(device)
-        expected = render_rays(rays, CELL, networks, quantiles(len(rays), samples, device))
+        u = quantiles(len(rays), samples, device, combs_of(samples, rule))
+        expected = render_rays(rays, CELL, networks, u)
         packed = pack_oracle(networks.oracle, CELL, dtype), pack_shading(networks.shading, dtype)
     return Case(networks, camera, expected, describe_view(camera, CELL).to(device), *packed)
 
@@ -145,7 +148,7 @@ def assert_colors(case: Case, picture: Picture) -> None:
 @pytest.mark.parametrize("kind", ["points", "encoded"])
 @pytest.mark.parametrize(
     ("width", "layers", "samples"),
-    [(64, 2, 16), (128, 4, 3), (128, 3, 1), (256, 4, 1), (256, 2, 3), (20, 3, 3)],
+    [(64, 2, 16), (64, 2, 19), (128, 4, 3), (128, 3, 1), (256, 4, 1), (256, 2, 3), (20, 3, 3)],
 )
 def test_placement_is_the_pipelines(kernel_device, kind, width: int, layers: int, samples: int):
     oracle = OracleSettings(input=kind, width=width, layers=layers)
@@ -165,7 +168,7 @@ def test_placement_with_any_number_of_bins(kernel_device, bins: int):
 @pytest.mark.parametrize("rule", ["last-opaque", "published"])
 @pytest.mark.parametrize(
     ("width", "layers", "samples"),
-    [(64, 2, 16), (128, 4, 3), (128, 3, 1), (256, 4, 1), (256, 2, 3), (20, 3, 3)],
+    [(64, 2, 16), (64, 2, 19), (128, 4, 3), (128, 3, 1), (256, 4, 1), (256, 2, 3), (20, 3, 3)],
 )
 def test_colors_are_the_pipelines(kernel_device, rule, width: int, layers: int, samples: int):
     shading = ShadingSettings(width=width, layers=layers)

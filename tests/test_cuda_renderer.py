@@ -180,7 +180,9 @@ def test_without_triton_it_is_rendered_eagerly(monkeypatch: pytest.MonkeyPatch, 
 
     fused = CudaRenderer(make_scene(), "cpu")
 
-    assert_same_picture(picture(fused), picture(make_renderer(make_scene(), "cpu", "bf16")))
+    assert_same_picture(
+        picture(fused), picture(make_renderer(make_scene(), "cpu", "bf16", "eager"))
+    )
     assert "Triton is not installed" in capsys.readouterr().err
 
 
@@ -205,11 +207,11 @@ def test_a_tile_that_does_not_fit_is_halved(kernel_device, monkeypatch):
     launched: list[int] = []
     launch = frames.launch_place
 
-    def launch_few(oracle, view, depths, pixels, width, tiling) -> None:
+    def launch_few(oracle, rule, view, depths, width, pixels, tiling) -> None:
         if len(pixels) > 30:
             raise torch.OutOfMemoryError("out of memory")
         launched.append(len(pixels))
-        launch(oracle, view, depths, pixels, width, tiling)
+        launch(oracle, rule, view, depths, width, pixels, tiling)
 
     monkeypatch.setattr(frames, "launch_place", launch_few)
     monkeypatch.setattr(renderer, "_SMALLEST_TILE", 8)

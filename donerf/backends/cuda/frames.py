@@ -23,6 +23,7 @@ from donerf.config import CompositingRule
 from donerf.geometry.camera import Camera
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
+from donerf.model.compositing import combs_of
 from donerf.model.pipeline import Networks, render_rays
 from donerf.model.placement import quantiles
 from donerf.renderer import StageTimes
@@ -106,7 +107,15 @@ class FusedFrame:
         for pixels in self._kind.tiles():
             clock.start()
             depths = self._depths[: self._kind.samples * len(pixels)].view(-1, len(pixels))
-            launch_place(oracle, self._view, depths, pixels, self._kind.width, self.place_tiling)
+            launch_place(
+                oracle,
+                self._cell.rule,
+                self._view,
+                depths,
+                self._kind.width,
+                pixels,
+                self.place_tiling,
+            )
             clock.finished("oracle")
             launch_shade(
                 shading,
@@ -144,7 +153,8 @@ class EagerFrame:
         for pixels in self._kind.tiles():
             clock.start()
             part = slice(pixels.start, pixels.stop)
-            u = quantiles(len(pixels), self._kind.samples, self._device)
+            combs = combs_of(self._kind.samples, self._networks.compositing)
+            u = quantiles(len(pixels), self._kind.samples, self._device, combs)
             rendered = render_rays(
                 self._rays[part], self._cell, self._networks, u, finished=clock.finished
             )

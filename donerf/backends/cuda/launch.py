@@ -10,6 +10,7 @@ from torch import Tensor
 
 from donerf.backends.cuda.packing import LayerShape, PackedOracle, PackedShading
 from donerf.config import CompositingRule
+from donerf.model.compositing import combs_of
 
 _RESIDENT_BYTES = 100 * 1024
 """Weights that may stay in shared memory: two programs share a multiprocessor's 227 KB."""
@@ -44,7 +45,13 @@ def shade_tiling(shape: LayerShape) -> Tiling:
 
 
 def launch_place(
-    oracle: PackedOracle, view: Tensor, depths: Tensor, pixels: range, width: int, tiling: Tiling
+    oracle: PackedOracle,
+    rule: CompositingRule,
+    view: Tensor,
+    depths: Tensor,
+    width: int,
+    pixels: range,
+    tiling: Tiling,
 ) -> None:
     """Fill `depths`, (samples, len(pixels)), for some pixels of a picture."""
     from donerf.backends.cuda.place import place_kernel
@@ -64,6 +71,7 @@ def launch_place(
         len(pixels),
         width,
         depths.shape[0],
+        combs_of(depths.shape[0], rule),
         IS_FOLDED=shape.is_folded,
         DIRECTION=shape.direction.columns,
         DIRECTION_OCTAVES=shape.direction.frequencies,
@@ -111,6 +119,7 @@ def launch_shade(
         len(pixels),
         picture.width,
         depths.shape[0],
+        combs_of(depths.shape[0], rule),
         POINT=shape.point.columns,
         POINT_OCTAVES=shape.point.frequencies,
         DIRECTION=shape.direction.columns,

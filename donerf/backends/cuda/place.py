@@ -19,10 +19,10 @@ from donerf.backends.cuda.layers import (
 from donerf.backends.cuda.rays import RADIUS, unified_rays
 
 
-@triton.jit(do_not_specialize=["start", "rays", "width", "samples"])
+@triton.jit(do_not_specialize=["start", "rays", "width", "samples", "combs"])
 def place_kernel(
     view, depths, first, hidden, last, biases, folded, direction_powers, origin_powers,
-    start, rays, width, samples,
+    start, rays, width, samples, combs,
     IS_FOLDED: tl.constexpr, DIRECTION: tl.constexpr, DIRECTION_OCTAVES: tl.constexpr,
     ORIGIN: tl.constexpr, ORIGIN_OCTAVES: tl.constexpr, LAYERS: tl.constexpr, BINS: tl.constexpr,
     COLUMNS: tl.constexpr, CHUNK: tl.constexpr, HALVES: tl.constexpr, ROWS: tl.constexpr,
@@ -38,6 +38,7 @@ def place_kernel(
     biases:    fp32, of the first, the hidden and the last layer, one after another
     folded:    (6, HALVES * CHUNK) fp32 weights of the rays themselves; for IS_FOLDED
     start:     index of the first ray in the picture;  rays: how many
+    combs:     see `combs_of`
     """
     dtype: tl.constexpr = hidden.dtype.element_ty
     layer: tl.constexpr = HALVES * CHUNK
@@ -80,7 +81,7 @@ def place_kernel(
     total = tl.sum(probs, axis=1)
     shrink = reciprocal(tl.maximum(probs, 1e-10), PTX)
     for k in range(samples):
-        target = total * ((k + 1.0) / (samples + 1.0))
+        target = total * ((k + (combs + 1) * 0.5) / (samples + combs))
         # A quantile lies behind all of the bins before it, a part of its own, none of the others.
         passed = tl.clamp((target[:, None] - before) * shrink, 0.0, 1.0)
         tl.store(depths + k * rays + ray, tl.sum(passed, axis=1) / BINS, mask=ray < rays)

@@ -24,10 +24,10 @@ DENSITY_UNITS = tl.constexpr(compositing.DENSITY_UNITS)
 ENDLESS = tl.constexpr(compositing.ENDLESS)
 
 
-@triton.jit(do_not_specialize=["start", "rays", "width", "samples"])
+@triton.jit(do_not_specialize=["start", "rays", "width", "samples", "combs"])
 def shade_kernel(
     view, depths, image, color, first, hidden, last, biases, of_direction, point_powers,
-    direction_powers, start, rays, width, samples,
+    direction_powers, start, rays, width, samples, combs,
     POINT: tl.constexpr, POINT_OCTAVES: tl.constexpr, DIRECTION: tl.constexpr,
     DIRECTION_OCTAVES: tl.constexpr, LAYERS: tl.constexpr, IS_PUBLISHED: tl.constexpr,
     HAS_COLOR: tl.constexpr, CHUNK: tl.constexpr, HALVES: tl.constexpr, ROWS: tl.constexpr,
@@ -45,6 +45,7 @@ def shade_kernel(
     biases:        fp32, of the first, the hidden and the last layer, one after another
     of_direction:  (DIRECTION, OUTPUTS), the last layer's share of the direction
     start:         index of the first ray in the picture;  rays: how many
+    combs:         see `combs_of`; they are blended one after another
     IS_PUBLISHED:  compositing by the published rule instead of ours
     """
     dtype: tl.constexpr = hidden.dtype.element_ty
@@ -60,14 +61,18 @@ def shade_kernel(
 
     blended = tl.zeros([ROWS, OUTPUTS], tl.float32)
     transmittance = tl.full([ROWS], 1.0, tl.float32)
-    s = tl.load(depths + ray, mask=exists, other=0.0)
-    for k in range(samples):
+    k = 0
+    first_of_comb = 0
+    for _ in range(samples):
         # Three blocks of a wide layer leave the first layer no room: its weights come anew for
         # each sample, and are on their way while the points are made.
         first_left = block(first, POINT, CHUNK, HALVES == 1)
         first_right = first_left
         if HALVES == 2:
             first_right = block(first + POINT * CHUNK, POINT, CHUNK, False)
+        is_last = k + combs >= samples
+        s = tl.load(depths + k * rays + ray, mask=exists, other=0.0)
+        s_next = tl.load(depths + (k + combs) * rays + ray, mask=exists & (not is_last), other=1.0)
         t = distance(view, s)
         q_x, q_y, q_z = from_x + t * x, from_y + t * y, from_z + t * z
         # The warp is singular at the cell's center: there the result is 0.
@@ -90,8 +95,6 @@ def shade_kernel(
         )
         raw = of_ray + multiply(left, right, last, OUTPUTS, CHUNK, HALVES, ROWS)
 
-        is_last = k == samples - 1
-        s_next = tl.load(depths + (k + 1) * rays + ray, mask=exists & (not is_last), other=1.0)
         density = tl.sum(tl.where(column == 3, raw, 0.0), axis=1)
         if IS_PUBLISHED:
             interval = tl.where(is_last, ENDLESS, distance(view, s_next) - t)
@@ -101,9 +104,11 @@ def shade_kernel(
             alpha = 1 - tl.exp(-softplus * (s_next - s) * DENSITY_UNITS)
             alpha = tl.where(is_last, 1.0, alpha)
         blended += (transmittance * alpha)[:, None] * sigmoid(raw, PTX)
-        transmittance *= 1 - alpha + 1e-10
-        s = s_next
+        transmittance = tl.where(is_last, 1.0, transmittance * (1 - alpha + 1e-10))
+        first_of_comb += is_last.to(tl.int32)
+        k = tl.where(is_last, first_of_comb, k + combs)
 
+    blended /= combs
     byte = tl.minimum(blended * 255 + 0.5, 255.0).to(tl.int32)
     byte = tl.where(column < 3, byte << (8 * column), 0)
     # The highest byte is alpha: -2^24 sets all of its bits.
