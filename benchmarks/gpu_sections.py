@@ -40,6 +40,10 @@ ROOT = Path(__file__).resolve().parent.parent
 COMPACT = ROOT / "assets" / "courtyard.donerf"
 CUDA = torch.device("cuda")
 EXACT = [Contender("cuda", "fp16"), Contender("cuda", "bf16")]
+SPARING = [
+    Contender("cuda", "fp16", switches)
+    for switches in (("shared_oracle",), ("adaptive",), ("adaptive", "shared_oracle"))
+]
 EAGER = [REFERENCE, Contender("eager", "bf16")]
 PICTURE = (800, 800)
 HEADSET = (2 * 1440, 1600)
@@ -96,7 +100,9 @@ def check_kernels(published: Path, found: Findings, write: Write) -> None:
 
 def time_published(published: Path, found: Findings, write: Write) -> None:
     """The published shapes: the way they were published, and ours."""
-    report(found, write, "published", published, (PICTURE,), (4, 1, 2, 8, 16), EAGER + EXACT)
+    report(
+        found, write, "published", published, (PICTURE,), (4, 1, 2, 8, 16), EAGER + EXACT + SPARING
+    )
 
 
 def time_headset(published: Path, found: Findings, write: Write) -> None:
@@ -104,7 +110,7 @@ def time_headset(published: Path, found: Findings, write: Write) -> None:
     with tempfile.TemporaryDirectory() as folder:
         deeper = save_random_scene(Path(folder), "encoded", 8, 128)
         for name, file in (("courtyard", COMPACT), ("encoded 8x128", deeper)):
-            report(found, write, name, file, (HEADSET,), (4,), [REFERENCE, *EXACT])
+            report(found, write, name, file, (HEADSET,), (4,), [REFERENCE, *EXACT, *SPARING])
 
 
 def time_samples(published: Path, found: Findings, write: Write) -> None:
@@ -185,12 +191,12 @@ def time_tiling(scene: Scene, kernel: str, tiling: Tiling) -> Findings:
     networks = cell.networks.copied_to(CUDA, torch.float32)
     assert networks.shading is not None
     oracle = pack_oracle(networks.oracle, cell.cell, torch.float16)
-    shading = pack_shading(networks.shading, torch.float16)
+    shading = pack_shading(networks.shading, networks.compositing, torch.float16)
     if tiling.resident and (kernel == "place" or shading.shape.halves == 2):
         return {"error": "for narrow layers that are used more than once"}
-    kind = PictureKind(*PICTURE, 4, 0, False, PICTURE[0] * PICTURE[1])
+    kind = PictureKind(*PICTURE, 4, 0, False, False, False, PICTURE[0] * PICTURE[1])
     try:
-        fused = FusedCell(cell.cell, oracle, shading, networks.compositing)
+        fused = FusedCell(cell.cell, oracle, shading)
         frame = FusedFrame(kind, fused, CUDA)
         setattr(frame, f"{kernel}_tiling", tiling)
         frame.look(center_camera(cell.cell, *PICTURE), (0.0, 0.0))

@@ -110,21 +110,22 @@ def compile_both(
     kind: Literal["points", "encoded"], layers: int, width: int, dtype: torch.dtype
 ) -> Iterator[Compiled]:
     """Both kernels for one network shape, as the renderer launches them."""
-    view, depths, pixels = torch.zeros(SIZE), torch.zeros(4, RAYS), range(RAYS)
+    view, pixels = torch.zeros(SIZE), range(RAYS)
+    depths = launch.Depths.of(launch.Rule(4, 1), RAYS, view.device)
     picture = launch.Picture(64, torch.zeros(RAYS, dtype=torch.int32))
     name = f"{kind} {layers}x{width}"
     oracle = DepthOracle(OracleSettings(input=kind, layers=layers, width=width))
     packed = pack_oracle(oracle, CELL, dtype)
     tiling = launch.place_tiling(packed.shape)
     with only_compiling(place_kernel) as compiled:
-        launch.launch_place(packed, "last-opaque", view, depths, 64, pixels, tiling)
+        launch.launch_place(packed, view, launch.Pixels(pixels, 64), depths, tiling)
     yield describe("place", name, dtype, tiling.rows, compiled[0])
     octaves = 14 if kind == "points" else 10  # as in the published files
     settings = ShadingSettings(layers=layers, width=width, position_frequencies=octaves)
-    shading = pack_shading(ShadingNetwork(settings), dtype)
+    shading = pack_shading(ShadingNetwork(settings), "last-opaque", dtype)
     tiling = launch.shade_tiling(shading.shape)
     with only_compiling(shade_kernel) as compiled:
-        launch.launch_shade(shading, "last-opaque", view, depths, picture, pixels, tiling)
+        launch.launch_shade(shading, view, pixels, depths, picture, tiling)
     yield describe("shade", name, dtype, tiling.rows, compiled[0])
 
 

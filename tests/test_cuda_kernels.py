@@ -9,7 +9,10 @@ from torch.testing import assert_close
 
 from donerf import Camera, Intrinsics, ViewCell
 from donerf.backends.cuda.launch import (
+    Depths,
     Picture,
+    Pixels,
+    Rule,
     Tiling,
     launch_place,
     launch_shade,
@@ -66,23 +69,30 @@ class Case:
         """(S, R), as the kernels keep it."""
         return self.expected.samples.s.T.contiguous()
 
+    @property
+    def rule(self) -> Rule:
+        samples = self.s.shape[0]
+        return Rule(samples, combs_of(samples, self.networks.compositing))
+
     def place(self, rays: range | None = None, tiling: Tiling = SMALL) -> torch.Tensor:
         rays = rays if rays is not None else self.rays
-        # Not a number wherever the kernel forgets to write.
-        depths = torch.full((self.s.shape[0], len(rays)), torch.nan, device=self.view.device)
-        rule = self.networks.compositing
-        launch_place(self.oracle, rule, self.view, depths, self.width, rays, tiling)
-        return depths
+        depths = Depths.of(self.rule, len(rays), self.view.device)
+        depths.s.fill_(torch.nan)  # Not a number wherever the kernel forgets to write.
+        launch_place(self.oracle, self.view, Pixels(rays, self.width), depths, tiling)
+        return depths.s
 
     def shade(self, rays: range | None = None, tiling: Tiling = SMALL) -> Picture:
         rays = rays if rays is not None else self.rays
+        picture = self.empty_picture()
+        depths = Depths.of(self.rule, len(rays), self.view.device)
+        depths.s.copy_(self.s[:, rays.start : rays.stop])
+        launch_shade(self.shading, self.view, rays, depths, picture, tiling)
+        return picture
+
+    def empty_picture(self) -> Picture:
         image = torch.zeros(len(self.rays), dtype=torch.int32, device=self.view.device)
         color = image.new_full((len(self.rays), 3), torch.nan, dtype=torch.float16)
-        picture = Picture(self.width, image, color)
-        depths = self.s[:, rays.start : rays.stop].contiguous()
-        rule = self.networks.compositing
-        launch_shade(self.shading, rule, self.view, depths, picture, rays, tiling)
-        return picture
+        return Picture(self.width, image, color)
 
 
 def make_case(
@@ -106,7 +116,10 @@ def make_case(
         rays = camera.rays(device)
         u = quantiles(len(rays), samples, device, combs_of(samples, rule))
         expected = render_rays(rays, CELL, networks, u)
-        packed = pack_oracle(networks.oracle, CELL, dtype), pack_shading(networks.shading, dtype)
+        packed = (
+            pack_oracle(networks.oracle, CELL, dtype),
+            pack_shading(networks.shading, rule, dtype),
+        )
     return Case(networks, camera, expected, describe_view(camera, CELL).to(device), *packed)
 
 

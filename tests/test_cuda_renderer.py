@@ -7,7 +7,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from donerf import Camera, Intrinsics, Output, RenderOptions, ViewCell, make_renderer
+from donerf import (
+    Camera,
+    Intrinsics,
+    Output,
+    RenderOptions,
+    ViewCell,
+    load_scene,
+    make_renderer,
+)
+from donerf.assets import default_scene
 from donerf.backends.cuda import frames, renderer
 from donerf.backends.cuda.half import choose_half
 from donerf.backends.cuda.renderer import CudaRenderer
@@ -46,7 +55,9 @@ def camera(width: int = 21, height: int = 5) -> Camera:
 
 
 def picture(a_renderer, options: RenderOptions | None = None, seen: Camera | None = None) -> Frame:
-    frame = a_renderer.render(seen or camera(), options or RenderOptions(samples=2))
+    frame = a_renderer.render(
+        seen or camera(), options or RenderOptions(samples=2, shared_oracle=False)
+    )
     assert frame is not None
     return frame
 
@@ -87,7 +98,9 @@ def test_the_picture_is_the_eager_one(kernel_device):
 @pytest.mark.parametrize("seen", [(1, 1), (13, 9)])
 def test_sizes_counts_cells_and_offsets(kernel_device, seen: tuple[int, int]):
     scene = make_scene()
-    options = RenderOptions(samples=3, subpixel_offset=(0.3, -0.2), cell_index=1)
+    options = RenderOptions(
+        samples=3, subpixel_offset=(0.3, -0.2), cell_index=1, shared_oracle=False
+    )
     moved = Camera(
         np.array([[1, 0, 0, 2.2], [0, 1, 0, 0.1], [0, 0, 1, -0.3], [0, 0, 0, 1.0]]),
         camera(*seen).intrinsics,
@@ -207,11 +220,11 @@ def test_a_tile_that_does_not_fit_is_halved(kernel_device, monkeypatch):
     launched: list[int] = []
     launch = frames.launch_place
 
-    def launch_few(oracle, rule, view, depths, width, pixels, tiling) -> None:
-        if len(pixels) > 30:
+    def launch_few(oracle, view, pixels, depths, tiling) -> None:
+        if len(pixels.range) > 30:
             raise torch.OutOfMemoryError("out of memory")
-        launched.append(len(pixels))
-        launch(oracle, rule, view, depths, width, pixels, tiling)
+        launched.append(len(pixels.range))
+        launch(oracle, view, pixels, depths, tiling)
 
     monkeypatch.setattr(frames, "launch_place", launch_few)
     monkeypatch.setattr(renderer, "_SMALLEST_TILE", 8)
@@ -310,3 +323,36 @@ def test_scenes_are_not_changed(kernel_device):
 
     for name, tensor in scene.cells[0].networks.oracle.state_dict().items():
         assert_close(tensor, before[name], atol=0, rtol=0)
+
+
+def test_shared_answers_change_little_and_are_counted(kernel_device):
+    scene = load_scene(default_scene())
+    seen = Camera(np.array(scene.metadata.test_poses[8]), Intrinsics.from_fov(29, 21, 0.2))
+    fused = CudaRenderer(scene, str(kernel_device))
+
+    frame = fused_picture(fused, RenderOptions(samples=2, shared_oracle=True), seen)
+
+    every = fused_picture(fused, RenderOptions(samples=2, shared_oracle=False), seen)
+    assert every.oracle_share == 1
+    assert 0.25 < frame.oracle_share < 0.95
+    assert psnr(frame, every) > 40
+    assert frame.mean_samples == 2
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_adaptive_counts_are_those_of_the_cpu(kernel_device, is_shared: bool):
+    scene = load_scene(default_scene())
+    seen = Camera(np.array(scene.metadata.test_poses[0]), Intrinsics.from_fov(25, 17, 0.5))
+    options = RenderOptions(samples=4, adaptive=True, shared_oracle=is_shared)
+
+    frame = fused_picture(CudaRenderer(scene, str(kernel_device)), options, seen)
+
+    expected = picture(make_renderer(scene, "cpu", "fp32", "cpu"), options, seen)
+    assert frame.mean_samples == pytest.approx(expected.mean_samples, rel=0.02)
+    # A ray whose spread lies at a threshold may get another count.
+    assert psnr(frame, expected) > 38
+
+
+def psnr(one: Frame, other: Frame) -> float:
+    error = (one.image.cpu().double() - other.image.cpu().double())[..., :3].div(255)
+    return float(-10 * error.square().mean().log10())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -11,15 +11,19 @@ from torch import Tensor
 
 from donerf.backends.clock import StageClock
 from donerf.backends.cuda.launch import (
+    Depths,
     Picture,
+    Pixels,
+    Rule,
     launch_place,
     launch_shade,
     place_tiling,
     shade_tiling,
 )
 from donerf.backends.cuda.packing import PackedOracle, PackedShading
+from donerf.backends.cuda.sharing import Blocks, listed, longest_first, sources
 from donerf.backends.cuda.view import SIZE, describe_view
-from donerf.config import CompositingRule
+from donerf.backends.sample_counts import SampleCounts
 from donerf.geometry.camera import Camera
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
@@ -41,6 +45,8 @@ class PictureKind:
     samples: int
     cell_index: int
     has_color: bool
+    is_adaptive: bool
+    is_shared: bool
     tile: int
 
     @property
@@ -52,6 +58,18 @@ class PictureKind:
         """The pixels, in parts."""
         for start in range(0, self.pixels, self.tile):
             yield range(start, min(start + self.tile, self.pixels))
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much of it there was; for a frame as a whole.
+
+    mean_samples:  shaded per ray
+    oracle_share:  questions to the oracle per ray
+    """
+
+    mean_samples: float
+    oracle_share: float = 1.0
 
 
 class FrameProgram(Protocol):
@@ -71,6 +89,10 @@ class FrameProgram(Protocol):
         """Fill the picture."""
         ...
 
+    def work(self) -> Work:
+        """What the last `draw` did; the picture is there when it is asked."""
+        ...
+
 
 @dataclass(frozen=True)
 class FusedCell:
@@ -79,22 +101,21 @@ class FusedCell:
     cell: ViewCell
     oracle: PackedOracle
     shading: PackedShading
-    rule: CompositingRule
 
 
 class FusedFrame:
-    """A picture by the two kernels."""
+    """A picture by the two kernels: every pixel asks the oracle, all get as many samples."""
 
     def __init__(self, kind: PictureKind, cell: FusedCell, device: torch.device) -> None:
         self._kind, self._cell, self._device = kind, cell, device
         self.place_tiling = place_tiling(cell.oracle.shape)
         self.shade_tiling = shade_tiling(cell.shading.shape)
         self._view = torch.zeros(SIZE, device=device)
-        self._depths = torch.empty(kind.samples * min(kind.tile, kind.pixels), device=device)
         pixels = torch.empty(kind.pixels, dtype=torch.int32, device=device)
         self.image = pixels.view(torch.uint8).view(-1, 4)
         self.color = _color(kind, device)
         self._picture = Picture(kind.width, pixels, self.color)
+        self._depths = self._answers()
 
     def look(self, camera: Camera, subpixel_offset: tuple[float, float]) -> None:
         """Say what the next `draw` sees."""
@@ -102,32 +123,92 @@ class FusedFrame:
 
     def draw(self) -> StageClock:
         """Fill the picture. Placement counts as the oracle's time, compositing as the shading's."""
-        oracle, shading = self._cell.oracle, self._cell.shading
         clock = StageClock(self._device)
         for pixels in self._kind.tiles():
             clock.start()
-            depths = self._depths[: self._kind.samples * len(pixels)].view(-1, len(pixels))
-            launch_place(
-                oracle,
-                self._cell.rule,
-                self._view,
-                depths,
-                self._kind.width,
-                pixels,
-                self.place_tiling,
-            )
+            depths = self._place(pixels)
             clock.finished("oracle")
-            launch_shade(
-                shading,
-                self._cell.rule,
-                self._view,
-                depths,
-                self._picture,
-                pixels,
-                self.shade_tiling,
-            )
+            self._shade(pixels, depths)
             clock.finished("shading")
         return clock
+
+    def work(self) -> Work:
+        """All of it."""
+        return Work(self._kind.samples)
+
+    def _answers(self) -> Depths:
+        counts = SampleCounts.exactly(self._kind.samples, self._cell.shading.shape.rule)
+        tile = min(self._kind.tile, self._kind.pixels)
+        return Depths.of(Rule.of(counts, self._device), tile, self._device)
+
+    def _place(self, pixels: range) -> Depths:
+        self._ask(Pixels(pixels, self._kind.width), self._depths)
+        return self._depths
+
+    def _ask(self, pixels: Pixels, depths: Depths) -> None:
+        launch_place(self._cell.oracle, self._view, pixels, depths, self.place_tiling)
+
+    def _shade(self, pixels: range, depths: Depths) -> None:
+        shading, picture = self._cell.shading, self._picture
+        launch_shade(shading, self._view, pixels, depths, picture, self.shade_tiling)
+
+
+class SparingFrame(FusedFrame):
+    """The same with less work: answers of the oracle are shared, or samples given by need.
+
+    The whole picture is one tile.
+    """
+
+    def __init__(self, kind: PictureKind, cell: FusedCell, device: torch.device) -> None:
+        assert kind.tile >= kind.pixels
+        self._blocks = Blocks.of(kind.width, kind.height, device) if kind.is_shared else None
+        super().__init__(kind, cell, device)
+        self._questions = torch.zeros((), device=device)
+        self._shaded = torch.zeros((), device=device)
+
+    def work(self) -> Work:
+        """How many questions and samples there were."""
+        # sync: the frame is over when this is asked.
+        questions, samples = torch.stack((self._questions, self._shaded)).tolist()
+        return Work(samples / self._kind.pixels, questions / self._kind.pixels)
+
+    def _answers(self) -> Depths:
+        kind, rule = self._kind, self._cell.shading.shape.rule
+        counts = SampleCounts.exactly(kind.samples, rule)
+        if kind.is_adaptive:
+            counts = SampleCounts.adaptive(kind.samples, rule, self._cell.oracle.shape.bins)
+        columns = kind.pixels + (self._blocks.count if self._blocks else 0)
+        return Depths.of(Rule.of(counts, self._device), columns, self._device)
+
+    def _place(self, pixels: range) -> Depths:
+        depths = self._depths
+        if self._blocks is None:
+            self._ask(Pixels(pixels, self._kind.width), depths)
+            self._questions.fill_(len(pixels))
+        else:
+            depths = self._place_by_blocks(self._blocks, pixels)
+        if depths.rule.table is None:
+            self._shaded.fill_(self._kind.samples * len(pixels))
+            return depths
+        counts = depths.counts[: len(pixels)]
+        if depths.sources is not None:
+            counts = depths.counts[depths.sources]
+        self._shaded.copy_(counts.sum())
+        return replace(depths, order=longest_first(counts))
+
+    def _place_by_blocks(self, blocks: Blocks, pixels: range) -> Depths:
+        """One answer for 2x2 pixels where all blocks around see one surface."""
+        bins = self._cell.oracle.shape.bins
+        every = Pixels(range(blocks.count), blocks.columns, is_blocks=True)
+        self._ask(every, self._depths)
+        extents = self._depths.extents[:, : blocks.count]
+        alone = blocks.alone(extents, bins)
+        wanted = listed(alone)
+        own = self._depths.columns(blocks.count, blocks.count + len(pixels))
+        self._ask(Pixels(pixels, self._kind.width, wanted), own)
+        self._questions.copy_(wanted[0] + blocks.count)
+        moves = torch.where(alone, 0.0, blocks.moves(extents))
+        return replace(self._depths, sources=sources(blocks, alone), moves=moves)
 
 
 class EagerFrame:
@@ -163,6 +244,10 @@ class EagerFrame:
             if self.color is not None:
                 self.color[part] = color.half()
         return clock
+
+    def work(self) -> Work:
+        """All of it."""
+        return Work(self._kind.samples)
 
 
 class Recording:

@@ -69,8 +69,8 @@ def reciprocal(x, PTX: tl.constexpr):
 
 @triton.jit
 def sigmoid(x, PTX: tl.constexpr):
-    """1 / (1 + exp(-x))."""
-    return reciprocal(1.0 + tl.exp(-x), PTX)
+    """1 / (1 + exp(-x)); the least that it returns is 1e-35."""
+    return reciprocal(1.0 + tl.exp(tl.minimum(-x, 80.0)), PTX)
 
 
 @triton.jit

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from donerf.backends.folding import fold_oracle_input, split_direction
+from donerf.config import CompositingRule
 from donerf.geometry.view_cell import ViewCell
 from donerf.model.encoding import encoded_size
 from donerf.model.oracle import DepthOracle
@@ -106,6 +107,7 @@ class ShadingShape(LayerShape):
 
     point: Encoding
     direction: Encoding
+    rule: CompositingRule
 
 
 @dataclass(frozen=True)
@@ -206,13 +208,15 @@ def pack_oracle(oracle: DepthOracle, cell: ViewCell, dtype: torch.dtype) -> Pack
     )
 
 
-def pack_shading(shading: ShadingNetwork, dtype: torch.dtype) -> PackedShading:
+def pack_shading(
+    shading: ShadingNetwork, rule: CompositingRule, dtype: torch.dtype
+) -> PackedShading:
     """Split, pad and round a shading network of the reference shape, on its device."""
     settings = shading.settings
     first, *middle = _linears(shading.trunk)
     point = Encoding(settings.position_frequencies)
     direction = Encoding(settings.direction_frequencies)
-    shape = ShadingShape(_served(settings.width), len(middle), point, direction)
+    shape = ShadingShape(_served(settings.width), len(middle), point, direction, rule)
     output = split_direction(shading.output, settings.width)
     of_direction = direction.reordered(output.per_ray.weight)
     biases = [layer.bias for layer in (first, *middle)]

@@ -21,16 +21,21 @@ FAR = tl.constexpr(int(Slot.FAR))
 
 
 @triton.jit
-def unified_rays(view, ray, width):
+def unified_rays(view, index, width, IS_BLOCKS: tl.constexpr):
     """Direction, and origin on the sphere measured from the cell's center, of some pixels.
 
-    view:     the frame's numbers, see view.py
-    ray:      (rows,) index of the pixel, row-major, row 0 on top
-    width:    of the picture
-    returns:  six tensors (rows,): direction x, y, z; origin x, y, z
+    view:      the frame's numbers, see view.py
+    index:     (rows,) of the pixel, row-major, row 0 on top
+    width:     in pixels
+    IS_BLOCKS: index and width count blocks of 2x2 pixels, through whose middles the rays go, with
+               a ring of blocks more around the picture
+    returns:   six tensors (rows,): direction x, y, z; origin x, y, z
     """
-    column = (ray % width).to(tl.float32)
-    row = (ray // width).to(tl.float32)
+    column = (index % width).to(tl.float32)
+    row = (index // width).to(tl.float32)
+    if IS_BLOCKS:
+        column = 2 * column - 1.5
+        row = 2 * row - 1.5
     scale = tl.load(view + INVERSE_FOCAL)
     right = (column + tl.load(view + COLUMN_OFFSET)) * scale
     up = -(row + tl.load(view + ROW_OFFSET)) * scale

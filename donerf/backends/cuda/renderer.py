@@ -16,6 +16,7 @@ from donerf.backends.cuda.frames import (
     FusedFrame,
     PictureKind,
     Recording,
+    SparingFrame,
 )
 from donerf.backends.cuda.half import choose_half
 from donerf.backends.cuda.packing import overwrite, pack_oracle, pack_shading, why_not
@@ -143,13 +144,15 @@ class CudaRenderer:
         recording = self._recording(camera, options)
         recording.program.look(camera, options.subpixel_offset)
         times = recording.play()
+        work = recording.program.work()
         shape = (camera.intrinsics.height, camera.intrinsics.width, -1)
         # Copies, since the next frame is drawn on the same memory.
         color = recording.program.color
         return Frame(
             image=recording.program.image.clone().view(shape),
             times=times,
-            mean_samples=float(options.samples),
+            mean_samples=work.mean_samples,
+            oracle_share=work.oracle_share,
             color=None if color is None else color.clone().view(shape),
         )
 
@@ -189,18 +192,23 @@ class CudaRenderer:
 
     def _kind(self, camera: Camera, options: RenderOptions) -> PictureKind:
         k = camera.intrinsics
+        # What does not fit at once is rendered exactly, and so is what the eager pipeline draws.
+        is_whole = bool(self._cells) and k.width * k.height <= self._tile
         return PictureKind(
             k.width,
             k.height,
             options.samples,
             options.cell_index,
             Output.COLOR in options.outputs,
+            options.adaptive and is_whole,
+            options.shared_oracle and is_whole,
             self._tile,
         )
 
     def _program(self, kind: PictureKind) -> FrameProgram:
         if self._cells:
-            return FusedFrame(kind, self._cells[kind.cell_index], self._device)
+            frame = SparingFrame if kind.is_adaptive or kind.is_shared else FusedFrame
+            return frame(kind, self._cells[kind.cell_index], self._device)
         cell = self._scene.cells[kind.cell_index]
         networks = cell.networks.copied_to(self._device, DTYPES[self._precision])
         return EagerFrame(kind, cell.cell, networks, self._device)
@@ -213,8 +221,7 @@ class CudaRenderer:
         return FusedCell(
             cell,
             pack_oracle(networks.oracle, cell, dtype),
-            pack_shading(networks.shading, dtype),
-            networks.compositing,
+            pack_shading(networks.shading, networks.compositing, dtype),
         )
 
     def _why_not(self, scene: Scene) -> str | None:
@@ -241,7 +248,7 @@ class CudaRenderer:
 
 def _replace(old: FusedCell, new: FusedCell) -> bool:
     """Put a cell's numbers where the old one's lie; False when they do not fit."""
-    if old.cell != new.cell or old.rule != new.rule:
+    if old.cell != new.cell:
         return False
     return overwrite(old.oracle, new.oracle) and overwrite(old.shading, new.shading)
 

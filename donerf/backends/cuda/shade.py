@@ -24,10 +24,11 @@ DENSITY_UNITS = tl.constexpr(compositing.DENSITY_UNITS)
 ENDLESS = tl.constexpr(compositing.ENDLESS)
 
 
-@triton.jit(do_not_specialize=["start", "rays", "width", "samples", "combs"])
+@triton.jit(do_not_specialize=["start", "rays", "stride", "width", "samples", "combs"])
 def shade_kernel(
-    view, depths, image, color, first, hidden, last, biases, of_direction, point_powers,
-    direction_powers, start, rays, width, samples, combs,
+    view, depths, counts, sources, moves, order, image, color, first, hidden, last, biases, of_direction,
+    point_powers, direction_powers, start, rays, stride, width, samples, combs,
+    IS_SHARED: tl.constexpr, IS_ADAPTIVE: tl.constexpr,
     POINT: tl.constexpr, POINT_OCTAVES: tl.constexpr, DIRECTION: tl.constexpr,
     DIRECTION_OCTAVES: tl.constexpr, LAYERS: tl.constexpr, IS_PUBLISHED: tl.constexpr,
     HAS_COLOR: tl.constexpr, CHUNK: tl.constexpr, HALVES: tl.constexpr, ROWS: tl.constexpr,
@@ -36,7 +37,11 @@ def shade_kernel(
     """The colors of some of a picture's rays; a program takes a tile of them through all samples.
 
     view:          the frame's numbers, see view.py
-    depths:        (samples, rays) normalized depth
+    depths:        (samples, stride) normalized depth
+    counts:        (stride,) samples of each column of depths; for IS_ADAPTIVE, else all `samples`
+    sources:       (rays,) which column of depths is a pixel's; for IS_SHARED, else its own
+    moves:         (rays,) what is added to a pixel's depths; for IS_SHARED
+    order:         (rays,) in which the pixels are shaded; for IS_ADAPTIVE
     image:         out, (picture's rays,) int32: red, green, blue and 255, a byte each
     color:         out, (picture's rays, 3) float16; for HAS_COLOR
     first:         (HALVES, POINT, CHUNK)
@@ -52,7 +57,19 @@ def shade_kernel(
     layer: tl.constexpr = HALVES * CHUNK
     ray = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     exists = ray < rays
-    x, y, z, from_x, from_y, from_z = unified_rays(view, start + ray, width)
+    if IS_ADAPTIVE:
+        # Rays with as many samples stand together, so that a tile wastes little on the shorter.
+        ray = tl.load(order + ray, mask=exists, other=0)
+    source = ray
+    if IS_SHARED:
+        source = tl.load(sources + ray, mask=exists, other=0)
+        move = tl.load(moves + ray, mask=exists, other=0.0)
+    count = tl.where(exists, samples, 0)
+    longest = samples
+    if IS_ADAPTIVE:
+        count = tl.load(counts + source, mask=exists, other=0)
+        longest = tl.max(count, axis=0)
+    x, y, z, from_x, from_y, from_z = unified_rays(view, start + ray, width, False)
     far = tl.load(view + FAR)
     direction = encode(x, y, z, direction_powers, DIRECTION_OCTAVES, DIRECTION, ROWS, dtype, PTX)
     column = tl.arange(0, OUTPUTS)[None, :]
@@ -61,18 +78,21 @@ def shade_kernel(
 
     blended = tl.zeros([ROWS, OUTPUTS], tl.float32)
     transmittance = tl.full([ROWS], 1.0, tl.float32)
+    comb = 0
     k = 0
-    first_of_comb = 0
-    for _ in range(samples):
+    for _ in range(longest):
         # Three blocks of a wide layer leave the first layer no room: its weights come anew for
         # each sample, and are on their way while the points are made.
         first_left = block(first, POINT, CHUNK, HALVES == 1)
         first_right = first_left
         if HALVES == 2:
             first_right = block(first + POINT * CHUNK, POINT, CHUNK, False)
-        is_last = k + combs >= samples
-        s = tl.load(depths + k * rays + ray, mask=exists, other=0.0)
-        s_next = tl.load(depths + (k + combs) * rays + ray, mask=exists & (not is_last), other=1.0)
+        place = depths + k * stride + source
+        s = tl.load(place, mask=k < count, other=1.0)
+        s_next = tl.load(place + combs * stride, mask=k + combs < count, other=1.0)
+        if IS_SHARED:
+            s = tl.clamp(s + move, 0.0, 1.0)
+            s_next = tl.clamp(s_next + move, 0.0, 1.0)
         t = distance(view, s)
         q_x, q_y, q_z = from_x + t * x, from_y + t * y, from_z + t * z
         # The warp is singular at the cell's center: there the result is 0.
@@ -96,6 +116,7 @@ def shade_kernel(
         raw = of_ray + multiply(left, right, last, OUTPUTS, CHUNK, HALVES, ROWS)
 
         density = tl.sum(tl.where(column == 3, raw, 0.0), axis=1)
+        is_last = k + combs >= count
         if IS_PUBLISHED:
             interval = tl.where(is_last, ENDLESS, distance(view, s_next) - t)
             alpha = 1 - tl.exp(-tl.maximum(density, 0.0) * interval)
@@ -103,10 +124,14 @@ def shade_kernel(
             softplus = tl.maximum(density, 0.0) + tl.log(1 + tl.exp(-tl.abs(density)))
             alpha = 1 - tl.exp(-softplus * (s_next - s) * DENSITY_UNITS)
             alpha = tl.where(is_last, 1.0, alpha)
+        alpha = tl.where(k < count, alpha, 0.0)
         blended += (transmittance * alpha)[:, None] * sigmoid(raw, PTX)
-        transmittance = tl.where(is_last, 1.0, transmittance * (1 - alpha + 1e-10))
-        first_of_comb += is_last.to(tl.int32)
-        k = tl.where(is_last, first_of_comb, k + combs)
+        transmittance *= 1 - alpha + 1e-10
+        k += combs
+        if k >= longest:
+            comb += 1
+            k = comb
+            transmittance = tl.full([ROWS], 1.0, tl.float32)
 
     blended /= combs
     byte = tl.minimum(blended * 255 + 0.5, 255.0).to(tl.int32)
