@@ -325,6 +325,17 @@ def test_scenes_are_not_changed(kernel_device):
         assert_close(tensor, before[name], atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("samples", [1, 4])
+def test_a_trained_scene_is_exact_to_45_db(kernel_device, samples: int):
+    scene = load_scene(default_scene())
+    seen = Camera(np.array(scene.metadata.test_poses[0]), Intrinsics.from_fov(31, 17, 1.2))
+    options = RenderOptions(samples=samples, shared_oracle=False)
+
+    frame = fused_picture(CudaRenderer(scene, str(kernel_device)), options, seen)
+
+    assert psnr(frame, picture(exact(scene), options, seen)) > 45
+
+
 def test_shared_answers_change_little_and_are_counted(kernel_device):
     scene = load_scene(default_scene())
     seen = Camera(np.array(scene.metadata.test_poses[8]), Intrinsics.from_fov(29, 21, 0.2))

@@ -26,8 +26,8 @@ ENDLESS = tl.constexpr(compositing.ENDLESS)
 
 @triton.jit(do_not_specialize=["start", "rays", "stride", "width", "samples", "combs"])
 def shade_kernel(
-    view, depths, counts, sources, moves, order, image, color, first, hidden, last, biases, of_direction,
-    point_powers, direction_powers, start, rays, stride, width, samples, combs,
+    view, depths, counts, sources, moves, order, image, color, first, hidden, last, biases,
+    of_direction, point_powers, direction_powers, start, rays, stride, width, samples, combs,
     IS_SHARED: tl.constexpr, IS_ADAPTIVE: tl.constexpr,
     POINT: tl.constexpr, POINT_OCTAVES: tl.constexpr, DIRECTION: tl.constexpr,
     DIRECTION_OCTAVES: tl.constexpr, LAYERS: tl.constexpr, IS_PUBLISHED: tl.constexpr,
