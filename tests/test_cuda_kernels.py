@@ -42,7 +42,7 @@ from donerf.model.shading import ShadingNetwork
 CELL = ViewCell((3.0, -1.0, 0.5), (1.0, 1.0, 1.0), 0.9, (0.5, 20.0), (-0.1, 19.0), 0.7)
 POSE = np.array([[1, 0, 0, 3.1], [0, 0, -1, -1.2], [0, 1, 0, 0.4], [0, 0, 0, 1.0]])
 SMALL = Tiling(rows=32, warps=4, stages=1)
-"""Tiles that make a small picture many, for the interpreter."""
+"""Tiles that make a small picture many, for the interpreter; a GPU takes its own."""
 
 
 @dataclass(frozen=True)
@@ -74,19 +74,21 @@ class Case:
         samples = self.s.shape[0]
         return Rule(samples, combs_of(samples, self.networks.compositing))
 
-    def place(self, rays: range | None = None, tiling: Tiling = SMALL) -> torch.Tensor:
+    def place(self, rays: range | None = None, tiling: Tiling | None = None) -> torch.Tensor:
         rays = rays if rays is not None else self.rays
+        own = place_tiling(self.oracle.shape) if self.view.is_cuda else SMALL
         depths = Depths.of(self.rule, len(rays), self.view.device)
         depths.s.fill_(torch.nan)  # Not a number wherever the kernel forgets to write.
-        launch_place(self.oracle, self.view, Pixels(rays, self.width), depths, tiling)
+        launch_place(self.oracle, self.view, Pixels(rays, self.width), depths, tiling or own)
         return depths.s
 
-    def shade(self, rays: range | None = None, tiling: Tiling = SMALL) -> Picture:
+    def shade(self, rays: range | None = None, tiling: Tiling | None = None) -> Picture:
         rays = rays if rays is not None else self.rays
+        own = shade_tiling(self.shading.shape) if self.view.is_cuda else SMALL
         picture = self.empty_picture()
         depths = Depths.of(self.rule, len(rays), self.view.device)
         depths.s.copy_(self.s[:, rays.start : rays.stop])
-        launch_shade(self.shading, self.view, rays, depths, picture, tiling)
+        launch_shade(self.shading, self.view, rays, depths, picture, tiling or own)
         return picture
 
     def empty_picture(self) -> Picture:
@@ -245,10 +247,13 @@ def test_parts_of_a_picture_are_the_picture_and_touch_nothing_else(kernel_device
 def test_layers_that_stay_in_shared_memory_give_the_same(kernel_device, width: int):
     oracle, shading = OracleSettings(width=width), ShadingSettings(width=width)
     case = make_case(kernel_device, 2, oracle, shading)
-    resident = Tiling(32, 4, 1, resident=True)
+    resident, streamed = Tiling(64, 4, 1, resident=True), Tiling(64, 4, 1)
 
-    assert_close(case.place(tiling=resident), case.place(), atol=0, rtol=0)
-    assert_close(case.shade(tiling=resident).image, case.shade().image, atol=0, rtol=0)
+    # On a GPU the bias may be added before the product or after it.
+    placed = case.place(tiling=resident), case.place(tiling=streamed)
+    assert_close(*placed, atol=1e-3, rtol=0)
+    colors = bytes_of(case.shade(tiling=resident)), bytes_of(case.shade(tiling=streamed))
+    assert_close(*colors, atol=1, rtol=0)
 
 
 @pytest.mark.gpu
@@ -261,8 +266,7 @@ def test_real_tiles_on_the_gpu(kernel_device, width: int, kind, dtype: torch.dty
 
     case = make_case(kernel_device, 4, oracle, shading, size=(321, 97), dtype=dtype)
 
-    depths = case.place(tiling=place_tiling(case.oracle.shape))
-    picture = case.shade(tiling=shade_tiling(case.shading.shape))
+    depths, picture = case.place(), case.shade()
     coarse = 1 if dtype == torch.float16 else 8  # bfloat16 has three bits less
     assert (depths - case.s).abs().mean() < 1e-4 * coarse
     difference = bytes_of(picture)[:, :3].float() - case.expected.composite.color * 255
