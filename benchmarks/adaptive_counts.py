@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from donerf.backends.cpu.placement import EXTENT
+from donerf.backends.sample_counts import EXTENT
 from donerf.data.dataset import load_dataset
 from donerf.files import write_atomically
 from donerf.model.compositing import combs_of

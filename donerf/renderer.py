@@ -183,7 +183,7 @@ class Renderer(Protocol):
         ...
 
 
-BACKENDS = ("auto", "cpu", "eager")
+BACKENDS = ("auto", "cuda", "cpu", "eager")
 
 
 def make_renderer(
@@ -193,17 +193,27 @@ def make_renderer(
 
     device:     'auto' takes a CUDA GPU when there is one; 'cpu', 'cuda'
     precision:  'auto' measures which is faster; 'fp32', 'bf16'
-    backend:    'auto'; 'cpu' (compiled loops and oneDNN); 'eager' (plain PyTorch, the reference)
+    backend:    'auto'; 'cuda' (fused kernels); 'cpu' (compiled loops and oneDNN); 'eager' (plain
+                PyTorch, the reference)
     """
-    # A backend stands on this module.
-    from donerf.backends.cpu.packing import why_not_served
-    from donerf.backends.cpu.renderer import CpuRenderer
+    # A backend stands on this module, and each brings what it is made with: imported when taken.
     from donerf.backends.eager import EagerRenderer
 
     if backend not in BACKENDS:
         raise ValueError(f"a backend must be one of {', '.join(BACKENDS)}, got '{backend}'")
-    is_cpu = choose_device(device).type == "cpu"
-    reasons = [why_not_served(cell.networks) for cell in scene.cells]
-    if is_cpu and backend in ("auto", "cpu") and not any(reasons):
-        return CpuRenderer(scene, precision)
+    kind = choose_device(device).type
+    if backend == "cuda" and kind != "cuda":
+        raise ValueError(
+            f"backend 'cuda' must run on an NVIDIA GPU, got device '{kind}'; use 'auto'"
+        )
+    if kind == "cuda" and backend in ("auto", "cuda"):
+        from donerf.backends.cuda.renderer import CudaRenderer
+
+        return CudaRenderer(scene, device, precision)
+    if kind == "cpu" and backend in ("auto", "cpu"):
+        from donerf.backends.cpu.packing import why_not_served
+        from donerf.backends.cpu.renderer import CpuRenderer
+
+        if not any(why_not_served(cell.networks) for cell in scene.cells):
+            return CpuRenderer(scene, precision)
     return EagerRenderer(scene, device, precision)

@@ -1,10 +1,28 @@
 """Seed, devices and the gpu marker, for every test: no test sets them by itself."""
 
+import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+HAS_TRITON = find_spec("triton") is not None
+
+if HAS_TRITON and not torch.cuda.is_available():
+    # Without a GPU the kernels are interpreted; Triton reads this when it is first imported.
+    os.environ["TRITON_INTERPRET"] = "1"
+    from triton.runtime import interpreter
+
+    _patch_tensor = interpreter._patch_lang_tensor
+
+    def _patch_tensor_and_index(tensor: type, scope: interpreter._LangPatchScope) -> None:
+        """Triton 3.6 reads the end of a loop in a way that numpy 2.4 no longer allows."""
+        _patch_tensor(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    interpreter._patch_lang_tensor = _patch_tensor_and_index
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -34,3 +52,11 @@ def rng() -> np.random.Generator:
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Each device in turn: a test that takes this runs on the CPU, and again on CUDA if there."""
     return torch.device(request.param)
+
+
+@pytest.fixture
+def kernel_device() -> torch.device:
+    """Where Triton's kernels run: on CUDA if there, else on the CPU through its interpreter."""
+    if not HAS_TRITON:
+        pytest.skip("needs Triton, which exists for Linux on x86-64 alone")
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

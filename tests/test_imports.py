@@ -138,10 +138,21 @@ def test_the_command_imports_the_heavy_parts_only_when_they_are_needed():
     assert {one.top for one in eager} <= light
 
 
-def test_only_the_cuda_backend_imports_triton_and_lazily():
+def test_only_the_cuda_backend_imports_triton():
     found = [one for one in read_imports("donerf", "viewer") if one.top == "triton"]
 
-    assert all("backends/cuda" in one.file.as_posix() and one.is_lazy for one in found)
+    assert found
+    assert all("backends/cuda" in one.file.as_posix() for one in found)
+
+
+def test_kernels_are_imported_lazily_by_all_but_each_other():
+    imports = read_imports("donerf", "viewer")
+    kernels = {one.file for one in imports if one.top == "triton" and not one.is_lazy}
+    names = {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in kernels}
+    others = [one for one in imports if one.module in names and one.file not in kernels]
+
+    assert others
+    assert not [str(one) for one in others if not one.is_lazy]
 
 
 def test_the_viewer_uses_public_names_of_donerf_only():

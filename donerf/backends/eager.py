@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 import platform
-import time
 from collections.abc import Callable
-from typing import get_args
 
 import torch
 from torch import Tensor
 
+from donerf.backends.clock import StageClock
 from donerf.geometry.camera import Camera
 from donerf.geometry.depth import s_from_t, t_from_s
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
 from donerf.memory import keep_freed_memory
 from donerf.model.compositing import combs_of, density_from_raw
-from donerf.model.pipeline import Networks, RenderedRays, Stage, render_rays
+from donerf.model.pipeline import Networks, RenderedRays, render_rays
 from donerf.model.placement import place_samples, quantiles, true_bin_probs, uniform_probs
 from donerf.precision import DTYPES, Precision, choose_device, choose_precision
 from donerf.renderer import (
@@ -27,7 +26,6 @@ from donerf.renderer import (
     RayProbe,
     RendererInfo,
     RenderOptions,
-    StageTimes,
 )
 from donerf.scene_file import Scene
 
@@ -86,7 +84,7 @@ class EagerRenderer:
         cancelled: Callable[[], bool] | None = None,
     ) -> Frame | None:
         """Render one frame, tile by tile; None when `cancelled` said so between two tiles."""
-        clock = _StageClock(self._device)
+        clock = StageClock(self._device)
         rays = camera.rays(self._device, subpixel_offset=options.subpixel_offset)
         shape = (camera.intrinsics.height, camera.intrinsics.width)
         image = torch.full((len(rays), 4), 255, dtype=torch.uint8, device=self._device)
@@ -126,7 +124,7 @@ class EagerRenderer:
         k = camera.intrinsics
         start = pixel[1] * k.width + pixel[0]
         rendered = self._render_tile(
-            rays, slice(start, start + 1), (k.height, k.width), options, _StageClock(self._device)
+            rays, slice(start, start + 1), (k.height, k.width), options, StageClock(self._device)
         )
         bins = rendered.bin_probs.shape[-1]
         exit_t = cell.exit_distance(rays)
@@ -148,7 +146,7 @@ class EagerRenderer:
         part: slice,
         shape: tuple[int, int],
         options: RenderOptions,
-        clock: _StageClock,
+        clock: StageClock,
     ) -> RenderedRays:
         """The pipeline over some of a frame's rays; `part` says which, `shape` is (H, W)."""
         cell, networks = self._cells[options.cell_index]
@@ -236,56 +234,3 @@ _OUTPUTS: dict[Output, Callable[[RenderedRays, Rays, ViewCell], Tensor]] = {
     Output.SAMPLE_PLACES: _sample_places,
     Output.DENSITY_OPACITY: lambda rendered, rays, cell: rendered.composite.weights[:, :-1].sum(-1),
 }
-
-
-class _StageClock:
-    """Adds up what each stage takes over the tiles of a frame."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._is_cuda = device.type == "cuda"
-        self._began = self._mark()
-        self._last = self._began
-        self._spans: list[tuple[Stage, _Mark, _Mark]] = []
-
-    def start(self) -> None:
-        """The next stage begins now."""
-        self._last = self._mark()
-
-    def finished(self, stage: Stage) -> None:
-        """A stage is done, the next one begins."""
-        now = self._mark()
-        self._spans.append((stage, self._last, now))
-        self._last = now
-
-    def times(self) -> StageTimes:
-        """Milliseconds of each stage so far, and of everything."""
-        end = self._mark()
-        if isinstance(end, torch.cuda.Event):
-            end.synchronize()  # sync: events are read only after they happened.
-        sums: dict[Stage, float] = dict.fromkeys(get_args(Stage), 0.0)
-        for stage, before, after in self._spans:
-            sums[stage] += _milliseconds(before, after)
-        return StageTimes(
-            oracle_ms=sums["oracle"],
-            placement_ms=sums["placement"],
-            shading_ms=sums["shading"],
-            composite_ms=sums["composite"],
-            total_ms=_milliseconds(self._began, end),
-        )
-
-    def _mark(self) -> _Mark:
-        if not self._is_cuda:
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-
-_Mark = float | torch.cuda.Event
-
-
-def _milliseconds(before: _Mark, after: _Mark) -> float:
-    if isinstance(before, torch.cuda.Event) and isinstance(after, torch.cuda.Event):
-        return before.elapsed_time(after)
-    assert isinstance(before, float) and isinstance(after, float)
-    return (after - before) * 1000

@@ -48,7 +48,7 @@ def ray_numbers(unified: Rays, cell: ViewCell) -> Tensor:
 
     returns:  unit direction; origin from the cell's center in sphere radii, so also of unit length
     """
-    origins = (unified.origins - unified.origins.new_tensor(cell.center)) / cell.radius
+    origins = (unified.origins - cell.center_as(unified.origins)) / cell.radius
     return torch.cat((unified.directions, origins), dim=-1)
 
 
@@ -66,7 +66,7 @@ def fold_oracle_input(oracle: DepthOracle, cell: ViewCell) -> Affine:
     assert isinstance(first, nn.Linear)
     device = first.weight.device
     numbers = torch.eye(RAY_NUMBERS + 1, RAY_NUMBERS, dtype=torch.float64, device=device).roll(1, 0)
-    center = numbers.new_tensor(cell.center)
+    center = cell.center_as(numbers)
     rays = Rays(center + cell.radius * numbers[:, 3:], numbers[:, :3])
     inputs = oracle_input(rays, cell, oracle.settings)
     constant, change = inputs[0], inputs[1:] - inputs[0]

@@ -64,7 +64,7 @@ def measure_bare_speed(
     """Time the product of every shape in every precision, and one large copy."""
     products = [
         ProductRate(precision, *shape, _product_tflops(*shape, DTYPES[precision], device))
-        for precision in precisions
+        for precision in sorted(precisions)
         for shape in sorted(shapes)
     ]
     return BareSpeed(products, _copy_rate(device))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Protocol, get_args
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ ENTRANTS = ("eager", *(b for b in BACKENDS if b not in ("auto", "eager")), COMPI
 """What --backends can name."""
 SWITCHES = tuple(f.name for f in fields(RenderOptions) if isinstance(f.default, bool))
 """The options that are on or off; a new one is timed as soon as it exists."""
+PRECISIONS: dict[str, tuple[Precision, ...]] = {ONNXRUNTIME: ("fp32",), "cuda": ("fp16", "bf16")}
+"""Of backends that do not offer the usual two."""
 PLAIN = ("eager", COMPILE, ONNXRUNTIME)
 """They do all the work: no option leaves any out, and nothing is folded."""
 
@@ -80,7 +82,7 @@ def contenders(backends: tuple[str, ...], switches: tuple[str, ...] = SWITCHES) 
         )
     found = [REFERENCE]
     for backend in backends:
-        precisions = ("fp32",) if backend == ONNXRUNTIME else get_args(Precision)
+        precisions = PRECISIONS.get(backend, ("fp32", "bf16"))
         sets = [()] if backend in PLAIN else combinations(switches)
         found += [Contender(backend, p, on) for p in precisions for on in sets]
     return list(dict.fromkeys(found))

@@ -11,7 +11,6 @@ import os
 import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
@@ -80,11 +79,12 @@ def measure_speed(file: Path, settings: SpeedSettings, console: Console) -> Spee
     device = choose_device(settings.device)
     works = [Work(1, 1), Work(1, 1, is_folded=True)]
     shapes = {shape for work in works for shape, _ in layer_rows(networks, work)}
-    bare = measure_bare_speed(shapes, get_args(Precision), device)
+    precisions: set[Precision] = {contender.precision for contender in settings.contenders}
+    bare = measure_bare_speed(shapes, precisions, device)
     with Progress(console=console, transient=True) as progress:
         rows, skipped = _warmed_up(scene, settings, device, progress)
         _run_rounds(rows, settings, device, progress)
-        bare = bare.or_faster(measure_bare_speed(shapes, get_args(Precision), device))
+        bare = bare.or_faster(measure_bare_speed(shapes, precisions, device))
         scores = _compare_with_truth(rows, truth, progress)
     for row in rows:
         row.close()

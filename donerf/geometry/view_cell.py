@@ -78,6 +78,15 @@ class ViewCell:
         """Length of the box's diagonal."""
         return float(np.linalg.norm(self.size))
 
+    def center_as(self, like: Tensor) -> Tensor:
+        """The center in a tensor's precision and on its device, (3,).
+
+        Filled in there: a copy from the CPU would wait for the GPU, and no CUDA graph can hold it.
+        """
+        return torch.stack(
+            [torch.full((), x, dtype=like.dtype, device=like.device) for x in self.center]
+        )
+
     def contains(self, position: np.ndarray, tolerance: float = 1e-6) -> bool:
         """Whether a position lies in the box, give or take a tolerance of the diagonal."""
         slack = tolerance * self.diagonal
@@ -94,7 +103,7 @@ class ViewCell:
         A ray that starts behind the sphere exits at a negative distance; one that misses it
         takes its closest point to the center.
         """
-        offset = rays.origins - rays.origins.new_tensor(self.center)
+        offset = rays.origins - self.center_as(rays.origins)
         b = (rays.directions * offset).sum(-1)
         discriminant = b * b - ((offset * offset).sum(-1) - self.radius**2)
         return -b + discriminant.clamp_min(0).sqrt()

@@ -22,7 +22,7 @@ def warp(points: Tensor, cell: ViewCell) -> Tensor:
     returns:  (..., 3), within the unit ball up to the far distance
     """
     far = cell.depth_range[1]
-    q = points - points.new_tensor(cell.center)
+    q = points - cell.center_as(points)
     # q / (sqrt(D) sqrt(|q|)) is singular at q = 0: there it is 0, and so is its slope.
     radius = q.norm(dim=-1, keepdim=True).clamp_min(SMALLEST_RADIUS * far)
     return q / (math.sqrt(far) * radius.sqrt())

@@ -17,7 +17,7 @@ DENSITY_UNITS = 128
 LONGEST_COMB = 8
 """Samples that end one ray by our rule; more are several combs."""
 
-_ENDLESS = 1e10
+ENDLESS = 1e10
 """The published length of the last interval, scene units."""
 
 
@@ -66,7 +66,7 @@ def alpha_published(raw: Tensor, t: Tensor) -> Tensor:
 
     raw:  (R, S) density before the ReLU;  t: (R, S) ascending;  returns (R, S)
     """
-    interval = torch.cat((torch.diff(t, dim=-1), torch.full_like(t[:, :1], _ENDLESS)), dim=-1)
+    interval = torch.cat((torch.diff(t, dim=-1), torch.full_like(t[:, :1], ENDLESS)), dim=-1)
     return -torch.expm1(-density_from_raw(raw, "published") * interval)
 
 

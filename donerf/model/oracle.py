@@ -29,12 +29,12 @@ def oracle_input(unified: Rays, cell: ViewCell, settings: OracleSettings) -> Ten
 
     Lengths are measured from the cell's center, in sphere radii or far distances.
     """
-    origins = (unified.origins - unified.origins.new_tensor(cell.center)) / cell.radius
+    origins = (unified.origins - cell.center_as(unified.origins)) / cell.radius
     if settings.input == "encoded":
         direction = encode(unified.directions, settings.direction_frequencies)
         return torch.cat((direction, encode(origins, settings.origin_frequencies)), dim=-1)
     t = bin_centers(settings.bins, cell, origins.device).expand(len(unified), -1)
-    points = unified.at(t) - unified.origins.new_tensor(cell.center)
+    points = unified.at(t) - cell.center_as(unified.origins)
     points = points / cell.unified_range[1]
     return torch.cat((unified.directions, origins, points.flatten(1)), dim=-1)
 

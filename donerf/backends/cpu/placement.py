@@ -12,13 +12,13 @@ import math
 import numpy as np
 
 from donerf.backends.cpu.arithmetic import compiled, exp2, f32, loaded, sigmoid
+from donerf.backends.sample_counts import EXTENT
 from donerf.geometry.view_cell import ViewCell
 from donerf.geometry.warp import SMALLEST_RADIUS
 
 CHUNK = 8
 """Bins that a search skips at once; the number of bins is a multiple of it."""
-EXTENT = (f32(0.2), f32(0.8))
-"""Quantiles between which a distribution's width is measured."""
+_EXTENT = (f32(EXTENT[0]), f32(EXTENT[1]))
 _FLOOR = f32(1e-5)
 _ZERO, _HALF, _ONE = f32(0), f32(0.5), f32(1)
 
@@ -34,7 +34,7 @@ def place_samples(logits, spreads, counts, s, extent, count):
     spreads:  (K,) ascending widths of the distribution from which on a ray gets the next count
     counts:   (K + 1,) samples a ray
     s:        (longest, combs, R) out, ascending along each comb
-    extent:   (2, R) out, depths at EXTENT
+    extent:   (2, R) out, depths at `sample_counts.EXTENT`
     count:    (combs, R) int64 out, samples of each comb; what lies behind them in `s` is not set
     """
     rays, bins = logits.shape
@@ -45,7 +45,7 @@ def place_samples(logits, spreads, counts, s, extent, count):
         total = _distribution(logits[r], probs, sums)
         start = 0, _ZERO
         for i in range(2):
-            extent[i, r], start = _depth_at(EXTENT[i] * total, probs, sums, start)
+            extent[i, r], start = _depth_at(_EXTENT[i] * total, probs, sums, start)
         choice = 0
         while choice < len(spreads) and extent[1, r] - extent[0, r] >= spreads[choice]:
             choice += 1

@@ -2,54 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from donerf.backends.cpu.placement import place_samples
-from donerf.config import CompositingRule
-from donerf.model.compositing import LONGEST_COMB, combs_of
-
-_SHARES = (0.25, 0.5, 0.75, 1.0, 2.0)
-"""Of the samples asked for, what a ray gets the wider its distribution spreads (adaptive)."""
-_SPREADS = (1.9, 2.4, 2.8, 3.0)
-"""Spreads in bins from which on a ray gets the next share: the sky, whose spread the far end cuts
-off; a sure surface; and so on. Chosen on validation views by benchmarks/adaptive_counts.py."""
-_SAME_SURFACE = 1.5
-"""Bins by which the depths of neighboring blocks may differ and still be shared."""
-
-
-@dataclass(frozen=True)
-class SampleCounts:
-    """Rule of how many samples a ray gets.
-
-    combs:    that they are dealt into
-    counts:   (K + 1,) of a ray, ascending
-    spreads:  (K,) float32 widths of the depth distribution from which on the next count holds
-    """
-
-    combs: int
-    counts: np.ndarray
-    spreads: np.ndarray
-
-    @property
-    def longest(self) -> int:
-        """Samples of the longest comb."""
-        return -(-int(self.counts[-1]) // self.combs)
-
-    @classmethod
-    def exactly(cls, samples: int, rule: CompositingRule) -> SampleCounts:
-        """The same for every ray."""
-        return cls(combs_of(samples, rule), np.array([samples]), np.empty(0, np.float32))
-
-    @classmethod
-    def adaptive(cls, samples: int, rule: CompositingRule, bins: int) -> SampleCounts:
-        """Fewer where the oracle is sure, more where it is not."""
-        combs = combs_of(samples, rule)
-        most = max(combs * LONGEST_COMB, samples)
-        counts = [min(math.ceil(share * samples), most) for share in _SHARES]
-        return cls(combs, np.array(counts), np.array(_SPREADS, np.float32) / np.float32(bins))
+from donerf.backends.sample_counts import SAME_SURFACE, SampleCounts
 
 
 @dataclass(frozen=True)
@@ -57,7 +15,7 @@ class Placed:
     """Where the samples of rays go.
 
     s:       (longest, combs, R) normalized depths, ascending along each comb
-    extent:  (2, R) depths at the quantiles `placement.EXTENT`
+    extent:  (2, R) depths at the quantiles `sample_counts.EXTENT`
     count:   (combs, R) samples of each comb; what lies behind them in `s` is not set
     """
 
@@ -99,7 +57,7 @@ def is_edge(extent: np.ndarray) -> np.ndarray:
     low, high = np.minimum.reduce(beside), np.maximum.reduce(beside)
     low = np.minimum.reduce((low[:, :-2], low[:, 1:-1], low[:, 2:]))
     high = np.maximum.reduce((high[:, :-2], high[:, 1:-1], high[:, 2:]))
-    return (high - low).max(0) > _SAME_SURFACE
+    return (high - low).max(0) > SAME_SURFACE
 
 
 def towards_neighbors(depth: np.ndarray) -> np.ndarray:

@@ -1,0 +1,296 @@
+"""Networks as the kernels read them: folded, padded, in blocks, in 16 bits.
+
+Widths are padded to the next one that the kernels know; a padded neuron is always 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+
+from donerf.backends.folding import fold_oracle_input, split_direction
+from donerf.config import CompositingRule
+from donerf.geometry.view_cell import ViewCell
+from donerf.model.encoding import encoded_size
+from donerf.model.oracle import DepthOracle
+from donerf.model.shading import ShadingNetwork
+
+CHUNK = 128
+"""Columns of a block of weights; wider layers come in two halves."""
+OUTPUTS = 16
+"""Columns of the shading network's last layer: 4, and padding to the least a product has."""
+_WIDTHS = (64, 128, 256)
+_LARGEST_FREQUENCIES = 15
+"""float16 holds 2^15; more columns than 128 would be too many to multiply at once."""
+_LARGEST_BINS = 128
+
+_PART_ROWS = (0, 8, 4)
+"""Where the joins of `encode` put the high part of x, y and z; the low part is two rows on."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a vector of three is encoded for the kernels."""
+
+    frequencies: int
+
+    @property
+    def columns(self) -> int:
+        """Numbers, with padding to a power of two."""
+        return max(16, _next_power(encoded_size(3, self.frequencies)))
+
+    def powers(self) -> Tensor:
+        """The matrix that turns the parts of a vector into angles, (16, columns) float16."""
+        matrix = torch.zeros(16, self.columns)
+        for column in range(encoded_size(3, self.frequencies)):
+            angle = column // 2  # A sine and the cosine of the same angle stand side by side.
+            is_value = angle >= 3 * self.frequencies
+            octave, axis = (0, column % 3) if is_value else divmod(angle, 3)
+            row = _PART_ROWS[axis]
+            matrix[row, column] = matrix[row + 2, column] = 2.0**octave
+        return matrix.half()
+
+    def reordered(self, weight: Tensor) -> Tensor:
+        """A weight over `donerf.model.encoding.encode` for the kernels' order of columns.
+
+        weight:   (outputs, numbers);  returns (outputs, columns)
+        """
+        column = torch.arange(6 * self.frequencies, device=weight.device)
+        sines = 3 + column // 2 + column % 2 * (3 * self.frequencies)
+        order = torch.cat((sines, torch.arange(3, device=weight.device)))
+        return _padded(weight[:, order], weight.shape[0], self.columns)
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """The hidden layers of a network.
+
+    width:   with padding
+    layers:  those between the first and the last
+    """
+
+    width: int
+    layers: int
+
+    @property
+    def chunk(self) -> int:
+        """Columns that are computed at once."""
+        return min(self.width, CHUNK)
+
+    @property
+    def halves(self) -> int:
+        """Chunks in a layer."""
+        return self.width // self.chunk
+
+
+@dataclass(frozen=True)
+class OracleShape(LayerShape):
+    """What the first kernel knows of the oracle when it is compiled."""
+
+    bins: int
+    direction: Encoding
+    origin: Encoding
+    is_folded: bool
+
+    @property
+    def columns(self) -> int:
+        """Bins, with padding to a power of two."""
+        return max(16, _next_power(self.bins))
+
+
+@dataclass(frozen=True)
+class ShadingShape(LayerShape):
+    """What the second kernel knows of the shading network when it is compiled."""
+
+    point: Encoding
+    direction: Encoding
+    rule: CompositingRule
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A network's numbers on the device.
+
+    first:   (halves, inputs, chunk);  hidden: (layers, halves, width, chunk)
+    last:    (width, outputs)
+    biases:  of all layers, one after another, fp32
+    """
+
+    shape: LayerShape
+    first: Tensor
+    hidden: Tensor
+    last: Tensor
+    biases: Tensor
+
+    def tensors(self) -> list[Tensor]:
+        """Everything but the shape."""
+        return [getattr(self, field.name) for field in fields(self) if field.name != "shape"]
+
+
+@dataclass(frozen=True)
+class PackedOracle(Packed):
+    """The oracle.
+
+    folded:  (6, width) fp32, the first layer over the ray itself
+    """
+
+    shape: OracleShape
+    folded: Tensor
+    direction_powers: Tensor
+    origin_powers: Tensor
+
+
+@dataclass(frozen=True)
+class PackedShading(Packed):
+    """The shading network.
+
+    of_direction:  (inputs, OUTPUTS), the last layer's share of the direction
+    """
+
+    shape: ShadingShape
+    of_direction: Tensor
+    point_powers: Tensor
+    direction_powers: Tensor
+
+
+def why_not(oracle: DepthOracle, shading: ShadingNetwork | None) -> str | None:
+    """What the kernels do not serve about two networks, as a sentence's end; None: all is well."""
+    if shading is None:
+        return "the scene has no shading network yet"
+    if shading.settings.shape != "reference":
+        return f"its shading network has the shape '{shading.settings.shape}'"
+    width = max(oracle.settings.width, shading.settings.width)
+    if width > _WIDTHS[-1]:
+        return f"its layers are {width} wide, {_WIDTHS[-1]} is the most"
+    if oracle.settings.bins > _LARGEST_BINS:
+        return f"its oracle has {oracle.settings.bins} bins, {_LARGEST_BINS} is the most"
+    frequencies = max(
+        shading.settings.position_frequencies,
+        shading.settings.direction_frequencies,
+        *_oracle_frequencies(oracle),
+    )
+    if frequencies > _LARGEST_FREQUENCIES:
+        return f"it encodes {frequencies} frequencies, {_LARGEST_FREQUENCIES} is the most"
+    return None
+
+
+def pack_oracle(oracle: DepthOracle, cell: ViewCell, dtype: torch.dtype) -> PackedOracle:
+    """Fold, pad and round an oracle, on the device that it is on."""
+    settings = oracle.settings
+    first, *middle, last = _linears(oracle.layers)
+    direction, origin = (Encoding(frequencies) for frequencies in _oracle_frequencies(oracle))
+    is_folded = settings.input == "points"
+    shape = OracleShape(
+        _served(settings.width), len(middle), settings.bins, direction, origin, is_folded
+    )
+    weight, bias = first.weight.detach().double(), first.bias
+    if is_folded:
+        affine = fold_oracle_input(oracle, cell)
+        weight, bias = affine.weight, affine.bias
+    folded = _padded(weight[:, :6], shape.width, 6)
+    if not is_folded:
+        split = encoded_size(3, direction.frequencies)
+        parts = direction.reordered(weight[:, :split]), origin.reordered(weight[:, split:])
+        weight = torch.cat(parts, dim=1)
+    biases = [bias, *(layer.bias for layer in middle)]
+    return PackedOracle(
+        shape,
+        first=_blocks(weight, shape, dtype),
+        hidden=_hidden_blocks(middle, shape, dtype),
+        last=_transposed(last.weight, shape.columns, shape.width, dtype),
+        biases=_one_after_another(biases, last.bias, shape.columns, shape.width),
+        folded=folded.T.float().contiguous(),
+        direction_powers=direction.powers().to(weight.device),
+        origin_powers=origin.powers().to(weight.device),
+    )
+
+
+def pack_shading(
+    shading: ShadingNetwork, rule: CompositingRule, dtype: torch.dtype
+) -> PackedShading:
+    """Split, pad and round a shading network of the reference shape, on its device."""
+    settings = shading.settings
+    first, *middle = _linears(shading.trunk)
+    point = Encoding(settings.position_frequencies)
+    direction = Encoding(settings.direction_frequencies)
+    shape = ShadingShape(_served(settings.width), len(middle), point, direction, rule)
+    output = split_direction(shading.output, settings.width)
+    of_direction = direction.reordered(output.per_ray.weight)
+    biases = [layer.bias for layer in (first, *middle)]
+    return PackedShading(
+        shape,
+        first=_blocks(point.reordered(first.weight.detach()), shape, dtype),
+        hidden=_hidden_blocks(middle, shape, dtype),
+        last=_transposed(output.per_sample, OUTPUTS, shape.width, dtype),
+        biases=_one_after_another(biases, output.per_ray.bias, OUTPUTS, shape.width),
+        of_direction=_transposed(of_direction, OUTPUTS, direction.columns, dtype),
+        point_powers=point.powers().to(of_direction.device),
+        direction_powers=direction.powers().to(of_direction.device),
+    )
+
+
+def overwrite(place: Packed, source: Packed) -> bool:
+    """Put other numbers where the kernels of a recorded frame look for them.
+
+    returns:  False, with nothing changed, when the shapes differ
+    """
+    if place.shape != source.shape or place.hidden.dtype != source.hidden.dtype:
+        return False
+    for old, new in zip(place.tensors(), source.tensors(), strict=True):
+        old.copy_(new)
+    return True
+
+
+def _oracle_frequencies(oracle: DepthOracle) -> tuple[int, int]:
+    """Of direction and origin; a folded layer sees the ray itself, and encodes nothing."""
+    if oracle.settings.input == "points":
+        return 0, 0
+    return oracle.settings.direction_frequencies, oracle.settings.origin_frequencies
+
+
+def _linears(layers: nn.ModuleList) -> list[nn.Linear]:
+    return [layer for layer in layers if isinstance(layer, nn.Linear)]
+
+
+def _served(width: int) -> int:
+    return next(served for served in _WIDTHS if served >= width)
+
+
+def _next_power(number: int) -> int:
+    return 1 << (number - 1).bit_length()
+
+
+def _padded(weight: Tensor, outputs: int, inputs: int) -> Tensor:
+    """A weight (outputs, inputs) with rows and columns of zeros behind it."""
+    size = (0, inputs - weight.shape[1], 0, outputs - weight.shape[0])
+    return nn.functional.pad(weight.detach(), size)
+
+
+def _transposed(weight: Tensor, outputs: int, inputs: int, dtype: torch.dtype) -> Tensor:
+    """A padded weight as the kernels multiply it, (inputs, outputs)."""
+    return _padded(weight, outputs, inputs).T.to(dtype).contiguous()
+
+
+def _blocks(weight: Tensor, shape: LayerShape, dtype: torch.dtype) -> Tensor:
+    """A weight (outputs, inputs) as blocks (halves, inputs, chunk), each in one piece."""
+    weight = _padded(weight, shape.width, weight.shape[1])
+    return weight.unflatten(0, (-1, shape.chunk)).transpose(1, 2).to(dtype).contiguous()
+
+
+def _hidden_blocks(layers: list[nn.Linear], shape: LayerShape, dtype: torch.dtype) -> Tensor:
+    """All hidden layers, (layers, halves, width, chunk)."""
+    blocks = [
+        _blocks(_padded(layer.weight, layer.out_features, shape.width), shape, dtype)
+        for layer in layers
+    ]
+    nothing = torch.empty(0, shape.halves, shape.width, shape.chunk, dtype=dtype)
+    return torch.stack(blocks) if blocks else nothing
+
+
+def _one_after_another(biases: Sequence[Tensor], last: Tensor, outputs: int, width: int) -> Tensor:
+    """All biases, each padded to the width of its layer, fp32."""
+    padded = [nn.functional.pad(bias, (0, width - len(bias))).float() for bias in biases]
+    return torch.cat((*padded, nn.functional.pad(last, (0, outputs - len(last))).float())).detach()

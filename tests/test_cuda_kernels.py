@@ -1,0 +1,352 @@
+"""The two Triton kernels against the plain pipeline; interpreted where there is no GPU."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from donerf import Camera, Intrinsics, ViewCell
+from donerf.backends.cuda.launch import (
+    Depths,
+    Picture,
+    Pixels,
+    Rule,
+    Tiling,
+    launch_place,
+    launch_shade,
+    place_tiling,
+    shade_tiling,
+)
+from donerf.backends.cuda.packing import (
+    Encoding,
+    LayerShape,
+    PackedOracle,
+    PackedShading,
+    overwrite,
+    pack_oracle,
+    pack_shading,
+    why_not,
+)
+from donerf.backends.cuda.view import describe_view
+from donerf.config import CompositingRule, OracleSettings, ShadingSettings
+from donerf.model.compositing import combs_of
+from donerf.model.encoding import encode
+from donerf.model.oracle import DepthOracle
+from donerf.model.pipeline import Networks, RenderedRays, render_rays
+from donerf.model.placement import quantiles
+from donerf.model.shading import ShadingNetwork
+
+# Away from the world's origin; the near distance is negative.
+CELL = ViewCell((3.0, -1.0, 0.5), (1.0, 1.0, 1.0), 0.9, (0.5, 20.0), (-0.1, 19.0), 0.7)
+POSE = np.array([[1, 0, 0, 3.1], [0, 0, -1, -1.2], [0, 1, 0, 0.4], [0, 0, 0, 1.0]])
+SMALL = Tiling(rows=32, warps=4, stages=1)
+"""Tiles that make a small picture many, for the interpreter; a GPU takes its own."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Networks, a picture size that no tile divides, and what the pipeline makes of them."""
+
+    networks: Networks
+    camera: Camera
+    expected: RenderedRays
+    view: torch.Tensor
+    oracle: PackedOracle
+    shading: PackedShading
+
+    @property
+    def width(self) -> int:
+        return self.camera.intrinsics.width
+
+    @property
+    def rays(self) -> range:
+        return range(self.expected.samples.s.shape[0])
+
+    @property
+    def s(self) -> torch.Tensor:
+        """(S, R), as the kernels keep it."""
+        return self.expected.samples.s.T.contiguous()
+
+    @property
+    def rule(self) -> Rule:
+        samples = self.s.shape[0]
+        return Rule(samples, combs_of(samples, self.networks.compositing))
+
+    def place(self, rays: range | None = None, tiling: Tiling | None = None) -> torch.Tensor:
+        rays = rays if rays is not None else self.rays
+        own = place_tiling(self.oracle.shape) if self.view.is_cuda else SMALL
+        depths = Depths.of(self.rule, len(rays), self.view.device)
+        depths.s.fill_(torch.nan)  # Not a number wherever the kernel forgets to write.
+        launch_place(self.oracle, self.view, Pixels(rays, self.width), depths, tiling or own)
+        return depths.s
+
+    def shade(self, rays: range | None = None, tiling: Tiling | None = None) -> Picture:
+        rays = rays if rays is not None else self.rays
+        own = shade_tiling(self.shading.shape) if self.view.is_cuda else SMALL
+        picture = self.empty_picture()
+        depths = Depths.of(self.rule, len(rays), self.view.device)
+        depths.s.copy_(self.s[:, rays.start : rays.stop])
+        launch_shade(self.shading, self.view, rays, depths, picture, tiling or own)
+        return picture
+
+    def empty_picture(self) -> Picture:
+        image = torch.zeros(len(self.rays), dtype=torch.int32, device=self.view.device)
+        color = image.new_full((len(self.rays), 3), torch.nan, dtype=torch.float16)
+        return Picture(self.width, image, color)
+
+
+def make_case(
+    device: torch.device,
+    samples: int = 3,
+    oracle: OracleSettings | None = None,
+    shading: ShadingSettings | None = None,
+    rule: CompositingRule = "last-opaque",
+    size: tuple[int, int] = (37, 2),
+    dtype: torch.dtype = torch.float16,
+) -> Case:
+    networks = Networks(
+        DepthOracle(oracle or OracleSettings(width=64, layers=3)),
+        ShadingNetwork(shading or ShadingSettings(width=64, layers=3)),
+        rule,
+    )
+    networks = lively(networks).copied_to(device, torch.float32)
+    assert networks.shading is not None
+    camera = Camera(POSE, Intrinsics.from_fov(*size, 1.2))
+    with torch.inference_mode():
+        rays = camera.rays(device)
+        u = quantiles(len(rays), samples, device, combs_of(samples, rule))
+        expected = render_rays(rays, CELL, networks, u)
+        packed = (
+            pack_oracle(networks.oracle, CELL, dtype),
+            pack_shading(networks.shading, rule, dtype),
+        )
+    return Case(networks, camera, expected, describe_view(camera, CELL).to(device), *packed)
+
+
+def lively(networks: Networks) -> Networks:
+    """Fresh weights, larger, so that pictures are far from gray and mistakes show."""
+    with torch.no_grad():
+        for network in (networks.oracle, networks.shading):
+            assert network is not None
+            for parameter in network.parameters():
+                parameter.mul_(2)
+        for layer in networks.oracle.output_layers():
+            layer.weight.mul_(4)
+    return networks
+
+
+def bytes_of(picture: Picture) -> torch.Tensor:
+    return picture.image.view(torch.uint8).view(-1, 4)
+
+
+def assert_places(case: Case, depths: torch.Tensor) -> None:
+    # Activations have 11 bits of mantissa. Between two far modes of a distribution, where nothing
+    # is expected, a depth moves further; a bin is 8e-3.
+    if len(case.rays) > 1:
+        assert (depths - case.s).abs().mean() < 0.01 * case.s.std(dim=1).mean(), (
+            "of what differs by ray"
+        )
+    assert_close(depths, case.s, atol=4e-3, rtol=0)
+
+
+def assert_colors(case: Case, picture: Picture) -> None:
+    color = case.expected.composite.color
+    assert picture.color is not None
+    # 11 bits through a few layers; a byte is rounded once more, and may fall to the other side.
+    assert_close(picture.color.float(), color, atol=3e-3, rtol=0)
+    assert_close(bytes_of(picture)[:, :3].float(), color * 255, atol=1.3, rtol=0)
+    assert (bytes_of(picture)[:, 3] == 255).all()
+
+
+@pytest.mark.parametrize("kind", ["points", "encoded"])
+@pytest.mark.parametrize(
+    ("width", "layers", "samples"),
+    [(64, 2, 16), (64, 2, 19), (128, 4, 3), (128, 3, 1), (256, 4, 1), (256, 2, 3), (20, 3, 3)],
+)
+def test_placement_is_the_pipelines(kernel_device, kind, width: int, layers: int, samples: int):
+    oracle = OracleSettings(input=kind, width=width, layers=layers)
+
+    case = make_case(kernel_device, samples, oracle)
+
+    assert_places(case, case.place())
+
+
+@pytest.mark.parametrize("bins", [16, 50, 128])
+def test_placement_with_any_number_of_bins(kernel_device, bins: int):
+    case = make_case(kernel_device, 3, OracleSettings(width=64, bins=bins))
+
+    assert_places(case, case.place())
+
+
+@pytest.mark.parametrize("rule", ["last-opaque", "published"])
+@pytest.mark.parametrize(
+    ("width", "layers", "samples"),
+    [(64, 2, 16), (64, 2, 19), (128, 4, 3), (128, 3, 1), (256, 4, 1), (256, 2, 3), (20, 3, 3)],
+)
+def test_colors_are_the_pipelines(kernel_device, rule, width: int, layers: int, samples: int):
+    shading = ShadingSettings(width=width, layers=layers)
+
+    case = make_case(kernel_device, samples, shading=shading, rule=rule)
+
+    assert case.expected.composite.color.std() > 0.03
+    assert_colors(case, case.shade())
+
+
+def test_networks_of_the_published_shape(kernel_device):
+    oracle = OracleSettings(input="points", width=256, layers=8)
+    shading = ShadingSettings(width=256, layers=8)
+
+    case = make_case(kernel_device, 2, oracle, shading, "published", size=(19, 2))
+
+    assert_places(case, case.place())
+    assert_colors(case, case.shade())
+
+
+@pytest.mark.parametrize("frequencies", [0, 3, 14])
+def test_encodings_of_any_length(kernel_device, frequencies: int):
+    oracle = OracleSettings(
+        width=64, layers=2, direction_frequencies=frequencies, origin_frequencies=frequencies
+    )
+    shading = ShadingSettings(
+        width=64, layers=2, position_frequencies=frequencies, direction_frequencies=frequencies
+    )
+
+    case = make_case(kernel_device, 2, oracle, shading)
+
+    assert_places(case, case.place())
+    assert_colors(case, case.shade())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (32, 2), (5, 13)])
+def test_pictures_of_any_size(kernel_device, size: tuple[int, int]):
+    case = make_case(kernel_device, size=size)
+
+    assert_places(case, case.place())
+    assert_colors(case, case.shade())
+
+
+def test_parts_of_a_picture_are_the_picture_and_touch_nothing_else(kernel_device):
+    case = make_case(kernel_device, size=(37, 3))
+    part = range(41, 90)
+
+    depths, picture = case.place(part), case.shade(part)
+
+    # The interpreter's products round by the number of rows.
+    assert_close(depths, case.place()[:, part.start : part.stop], atol=1e-6, rtol=0)
+    whole = bytes_of(case.shade())[part.start : part.stop]
+    assert_close(bytes_of(picture)[part.start : part.stop], whole, atol=1, rtol=0)
+    others = [i for i in case.rays if i not in part]
+    assert (picture.image[others] == 0).all()
+    assert picture.color is not None
+    assert picture.color[others].isnan().all()
+
+
+@pytest.mark.parametrize("width", [64, 128])
+def test_layers_that_stay_in_shared_memory_give_the_same(kernel_device, width: int):
+    oracle, shading = OracleSettings(width=width), ShadingSettings(width=width)
+    case = make_case(kernel_device, 2, oracle, shading)
+    resident, streamed = Tiling(64, 4, 1, resident=True), Tiling(64, 4, 1)
+
+    # On a GPU the bias may be added before the product or after it.
+    placed = case.place(tiling=resident), case.place(tiling=streamed)
+    assert_close(*placed, atol=1e-3, rtol=0)
+    colors = bytes_of(case.shade(tiling=resident)), bytes_of(case.shade(tiling=streamed))
+    assert_close(*colors, atol=1, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["points", "encoded"])
+@pytest.mark.parametrize("width", [64, 128, 256])
+def test_real_tiles_on_the_gpu(kernel_device, width: int, kind, dtype: torch.dtype):
+    oracle = OracleSettings(input=kind, width=width, layers=6)
+    shading = ShadingSettings(width=width, layers=6)
+
+    case = make_case(kernel_device, 4, oracle, shading, size=(321, 97), dtype=dtype)
+
+    depths, picture = case.place(), case.shade()
+    coarse = 1 if dtype == torch.float16 else 8  # bfloat16 has three bits less
+    assert (depths - case.s).abs().mean() < 1e-4 * coarse
+    difference = bytes_of(picture)[:, :3].float() - case.expected.composite.color * 255
+    assert difference.abs().mean() < 0.4 * coarse
+
+
+@pytest.mark.parametrize("frequencies", [0, 1, 6, 10, 15])
+def test_the_product_that_makes_angles_is_the_encoding(frequencies: int):
+    vector = torch.rand(40, 3) * 2 - 1
+    encoding = Encoding(frequencies)
+    high = vector.half()
+    parts = torch.zeros(40, 16)
+    parts[:, [0, 8, 4]], parts[:, [2, 10, 6]] = high.float(), (vector - high).half().float()
+
+    angles = parts @ encoding.powers().float()
+
+    sines, count = 6 * frequencies, 6 * frequencies + 3
+    turned = angles + torch.arange(encoding.columns) % 2 * (torch.pi / 2)
+    features = torch.cat((turned[:, :sines].sin(), angles[:, sines:]), dim=-1)
+    weight = torch.randn(7, count)
+    # 23 bits of each number survive, and the fastest angle is 16384 of them.
+    assert_close(
+        features @ encoding.reordered(weight).T,
+        encode(vector, frequencies) @ weight.T,
+        atol=8e-3,
+        rtol=0,
+    )
+
+
+def test_numbers_of_another_scene_go_where_the_old_ones_lie():
+    old, new = (DepthOracle(OracleSettings(width=64)) for _ in range(2))
+    place, source = (pack_oracle(oracle, CELL, torch.float16) for oracle in (old, new))
+    addresses = [tensor.data_ptr() for tensor in place.tensors()]
+
+    assert overwrite(place, source)
+
+    assert [tensor.data_ptr() for tensor in place.tensors()] == addresses
+    for old_tensor, new_tensor in zip(place.tensors(), source.tensors(), strict=True):
+        assert_close(old_tensor, new_tensor, atol=0, rtol=0)
+
+
+def test_numbers_of_another_shape_do_not():
+    place = pack_oracle(DepthOracle(OracleSettings(width=64)), CELL, torch.float16)
+    before = [tensor.clone() for tensor in place.tensors()]
+
+    assert not overwrite(
+        place, pack_oracle(DepthOracle(OracleSettings(width=64, layers=3)), CELL, torch.float16)
+    )
+    assert not overwrite(
+        place, pack_oracle(DepthOracle(OracleSettings(width=64)), CELL, torch.bfloat16)
+    )
+
+    for old, kept in zip(before, place.tensors(), strict=True):
+        assert_close(old, kept, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("oracle", "shading", "reason"),
+    [
+        ({}, None, "no shading network"),
+        ({}, {"shape": "nerf"}, "shape 'nerf'"),
+        ({"width": 300}, {}, "300 wide"),
+        ({"bins": 256}, {}, "256 bins"),
+        ({}, {"position_frequencies": 16}, "16 frequencies"),
+    ],
+)
+def test_what_the_kernels_do_not_serve_is_said(oracle: dict, shading: dict | None, reason: str):
+    network = None if shading is None else ShadingNetwork(ShadingSettings(**shading))
+
+    said = why_not(DepthOracle(OracleSettings(**oracle)), network)
+
+    assert said is not None
+    assert reason in said
+
+
+def test_raw_points_need_no_frequencies():
+    oracle = OracleSettings(input="points", direction_frequencies=20)
+
+    assert why_not(DepthOracle(oracle), ShadingNetwork(ShadingSettings())) is None
+
+
+def test_a_wide_layer_comes_in_two_halves():
+    assert [LayerShape(width, 2).halves for width in (64, 128, 256)] == [1, 1, 2]
