@@ -87,6 +87,13 @@ def main(folder: Path) -> None:
         filepath=str(folder / "room.glb"), export_cameras=False, export_lights=False
     )
     save("no_cell")
+    things = bpy.data.collections.new("things")
+    for one in [one for one in bpy.context.scene.objects if one.type == "MESH"]:
+        bpy.context.scene.collection.objects.unlink(one)
+        things.objects.link(one)
+    copy = add("copy", None)
+    copy.instance_type, copy.instance_collection = "COLLECTION", things
+    save("instances")
 
     room(inward=False)
     cell("view_cell", CENTER, SIZE)

@@ -343,9 +343,10 @@ def test_a_model_without_camera_cell_and_light_gets_them(scenes, tmp_path, capsy
     assert 40 < colors.mean() < 230
 
 
-def test_a_cell_is_chosen_around_the_camera_where_the_file_marks_none(scenes, tmp_path, capsys):
+@pytest.mark.parametrize("name", ["no_cell", "instances"])
+def test_a_cell_is_chosen_around_the_camera_where_there_is_none(scenes, tmp_path, capsys, name):
     words = ["--size", 8, 6, "--samples", 1, "--train", 1, "--val", 0, "--test", 0]
-    render(scenes / "no_cell.blend", "--out", tmp_path / "out", *words)
+    render(scenes / f"{name}.blend", "--out", tmp_path / "out", *words)
 
     assert "there is no empty named view_cell; the cell is --cell-center 0 -1 1.5" in (
         capsys.readouterr().out
@@ -366,7 +367,7 @@ def test_several_cells_become_several_data_sets_and_one_list(scenes, tmp_path, c
 
 def test_a_preview_leaves_one_picture_and_nothing_else(scenes, tmp_path):
     out = tmp_path / "room"
-    render(scenes / "room.blend", "--out", out, "--preview", "--size", 30, 20)
+    render(scenes / "room.blend", "--out", out, "--preview", "--size", 30, 20, "--no-denoise")
 
     assert [file.name for file in out.iterdir()] == ["preview.png"]
     with Image.open(out / "preview.png") as sheet:

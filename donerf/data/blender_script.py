@@ -65,7 +65,7 @@ _ROTATION_AROUND_AN_OBJECT_DEG = (30.0, 20.0)
 
 
 Box = tuple[np.ndarray, np.ndarray]
-"""Center and full edge lengths, (3,) each."""
+"""Two (3,) vectors: center and full edge lengths of a cell, or lower and upper corner."""
 
 
 class SceneError(ValueError):
@@ -186,16 +186,19 @@ def parser(add_help: bool = True) -> Parser:
     it = Parser(prog="blender_script.py", description=__doc__, add_help=add_help)
     it.formatter_class, it.allow_abbrev = argparse.RawDescriptionHelpFormatter, False
     it.add_argument("scene", type=Path, nargs="?", help="a .blend, .glb, .gltf or .obj file")
-    it.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the data set")
+    text = "folder of the data set, or of several, where there are several view cells"
+    it.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
     for split, count in zip(SPLITS, (120, 10, 20), strict=True):
-        text = f"number of views to {'train on' if split == 'train' else split}, default {count}"
+        text = f"number of views of the {split} split, default {count}"
         it.add_argument(f"--{split}", type=int, default=count, metavar="N", help=text)
     two, three = ("WIDTH", "HEIGHT"), ("X", "Y", "Z")
-    it.add_argument("--size", type=int, nargs=2, default=[400, 400], metavar=two, help="in pixels")
+    text = "of the pictures in pixels, default 400 400"
+    it.add_argument("--size", type=int, nargs=2, default=[400, 400], metavar=two, help=text)
     it.add_argument("--samples", type=int, default=32, metavar="N", help="per pixel, default 32")
-    it.add_argument("--seed", type=int, default=0, help="of the places of the cameras, and noise")
+    text = "of the cameras' places and the noise: the same one gives the same files"
+    it.add_argument("--seed", type=int, default=0, metavar="N", help=text)
     it.add_argument("--cell", metavar="NAME", help="render only this one of several view cells")
-    it.add_argument("--cell-center", type=float, nargs=3, metavar=three, help="instead of a cube")
+    it.add_argument("--cell-center", type=float, nargs=3, metavar=three, help="without a cube")
     it.add_argument("--cell-size", type=float, nargs=3, metavar=three, help="its edge lengths")
     it.add_argument("--yaw", type=float, metavar="DEG", help="base direction, left from +y")
     it.add_argument("--pitch", type=float, metavar="DEG", help="base direction, upwards")
@@ -293,15 +296,14 @@ def open_scene(path: Path | None) -> bool:
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         reason = str(error).strip().splitlines()[-1:]
         raise SceneError(f"Blender cannot open {path} ({' '.join(reason)})") from None
-    scene = bpy.context.scene
-    if not any(one.type in _SOLID for one in scene.objects):
-        raise SceneError(f"a scene must have something to see, {path} has no surface")
-    for one in [*scene.objects, *bpy.data.collections]:
+    for one in [*bpy.context.scene.objects, *bpy.data.collections]:
         one.hide_viewport = one.hide_render  # Rays meet what is shown, pictures what is rendered.
+    bpy.context.view_layer.update()
+    if not scene_corners().size:
+        raise SceneError(f"a scene must have something to see, {path} has no surface")
     lost = [i.name for i in bpy.data.images if i.source == "FILE" and not _has_pixels(i)]
     if lost:
         say(f"note: {len(lost)} textures are missing and will be pink, the first is {lost[0]}")
-    bpy.context.view_layer.update()
     return suffix in MODELS
 
 
@@ -318,7 +320,8 @@ def _load(path: str, suffix: str) -> None:
 
 
 def _has_pixels(image: Any) -> bool:
-    return bool(image.packed_file) or Path(bpy.path.abspath(image.filepath)).is_file()
+    path = bpy.path.abspath(image.filepath, library=image.library)
+    return image.users == 0 or bool(image.packed_file) or Path(path).is_file()
 
 
 def find_cells(options: argparse.Namespace, is_model: bool) -> list[Cell]:
@@ -347,7 +350,8 @@ def marked_boxes() -> dict[str, Box]:
     """Center and size of each cube named view_cell, view_cell.001, ..."""
     boxes = {}
     for one in bpy.context.scene.objects:
-        if one.name != CELL_NAME and not one.name.startswith(f"{CELL_NAME}."):
+        is_mark = one.name == CELL_NAME or one.name.startswith(f"{CELL_NAME}.")
+        if not is_mark or one.type not in ("EMPTY", "MESH"):
             continue
         if one.type == "EMPTY":
             half = one.empty_display_size
@@ -454,11 +458,17 @@ def choose_cell(options: argparse.Namespace) -> Cell:
     return cell
 
 
-def scene_box() -> tuple[np.ndarray, np.ndarray]:
+def scene_box() -> Box:
     """Lower and upper corner of everything that is rendered."""
-    solid = [one for one in bpy.context.scene.objects if one.type in _SOLID and not one.hide_render]
-    corners = np.array([one.matrix_world @ Vector(c) for one in solid for c in one.bound_box])
+    corners = scene_corners()
     return corners.min(axis=0), corners.max(axis=0)
+
+
+def scene_corners() -> np.ndarray:
+    """(N, 3) corners of the boxes around all that is rendered, what is instanced included."""
+    shown = bpy.context.evaluated_depsgraph_get().object_instances
+    solid = [(i.matrix_world.copy(), i.object) for i in shown if i.object.type in _SOLID]
+    return np.array([matrix @ Vector(c) for matrix, thing in solid for c in thing.bound_box])
 
 
 def room_center(lower: np.ndarray, upper: np.ndarray) -> np.ndarray | None:

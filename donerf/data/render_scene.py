@@ -35,7 +35,12 @@ _DESCRIPTION = """\
 Render color and depth of a scene from a view cell, and make the data set ready for training.
 
 The cell is an empty cube named view_cell in the file, or --cell-center and --cell-size; the camera
-gives the base direction and the field of view. After an interruption the same command goes on."""
+gives the base direction and the field of view. After an interruption the same command goes on.
+
+examples:
+  donerf render-scene room.blend --out data/room --preview      look before the long run
+  donerf render-scene room.blend --out data/room --size 200 200
+  donerf render-scene --example gallery --out data/gallery      needs no file of yours"""
 
 _CONFIG = """\
 # Rendered by `donerf render-scene`. The folder counts from where commands are started.
@@ -127,6 +132,7 @@ def run_blender(blender: Blender, script: str, words: Sequence[str], console: Co
             process.wait()
         except BaseException:
             process.kill()
+            console.print("stopped; the same command goes on", highlight=False)
             raise
     if process.returncode != 0:
         raise ValueError(_failure(process.returncode, last))
