@@ -32,7 +32,8 @@ examples:
   donerf view --headless --out fly.mp4        the same as a film, without a display
   donerf info scene.donerf                    what a scene file holds
   donerf demo-data data/demo                  a small scene to train on, made in seconds
-  donerf prepare data/mine                    make your own renders ready for training
+  donerf render-scene room.blend --out data/room   a data set from your own Blender file
+  donerf view-data data/room                  look at it
   donerf train oracle scene.toml              the first of the two trainings
   donerf evaluate scene.donerf --data data/mine --samples 1,4,16
   donerf benchmark speed scene.donerf         how fast it renders here, in every way there is
@@ -42,13 +43,18 @@ examples:
 
 TRAIN_HELP = """\
 usage: donerf train oracle|shader CONFIG [OPTION ...]
+       donerf train SCENE.json [OPTION ...]
 
 First the oracle, which says where on a ray its few samples belong; then, with the same config, the
 shading network, which says what color they have. Ctrl-C saves, --resume goes on.
 
+A scene.json lists the data sets of several view cells: both networks of each are trained in turn,
+and after an interruption the same command goes on.
+
 examples:
   donerf train oracle configs/courtyard_small.toml
   donerf train shader configs/courtyard_small.toml
+  donerf train data/gallery/scene.json
   donerf train oracle configs/courtyard_small.toml --oracle.width 256
   donerf train oracle configs/courtyard_small.toml --help      all settings with their defaults"""
 
@@ -132,15 +138,18 @@ def view(arguments: list[str]) -> int | None:
 
 
 def train(arguments: list[str]) -> None:
-    """Train one of the two networks: first the oracle, then the shader."""
+    """Train a network: first the oracle, then the shader; or all cells of a scene."""
     network, *options = arguments or ["--help"]
     if network in ("-h", "--help"):
         print(TRAIN_HELP)
         return
-    if network not in ("oracle", "shader"):
-        raise ValueError(f"what is trained must be oracle or shader, got '{network}'")
-    from donerf.recipes import oracle_recipe, shading_recipe
+    from donerf.recipes import oracle_recipe, scene_recipe, shading_recipe
 
+    if network.endswith(".json"):
+        scene_recipe(arguments, TRAIN_HELP.partition("\n\n")[2], "donerf train")
+        return
+    if network not in ("oracle", "shader"):
+        raise ValueError(f"what is trained must be oracle, shader or a scene.json, got '{network}'")
     recipe = {"oracle": oracle_recipe, "shader": shading_recipe}[network]
     recipe(options, TRAIN_HELP.partition("\n\n")[2], f"donerf train {network}")
 
@@ -274,6 +283,38 @@ def prepare(
     prepare_command(folder, pack, subset, downscale, views)
 
 
+def view_data(folder: Positional[Path], out: File = None) -> None:
+    """Look at a data set before training: contact sheet, distances, do depths agree.
+
+    Args:
+        folder: the data set, or a file of `donerf prepare --pack`
+        out: PNG file of the contact sheet; view_data.png in the data set if not given
+    """
+    from donerf.data.view_data import view_data_command
+
+    view_data_command(folder, out)
+
+
+def render_scene(arguments: list[str]) -> None:
+    """Render a data set from a .blend, .glb, .gltf or .obj file."""
+    from donerf.data.render_scene import render_scene_command
+
+    render_scene_command(arguments, "donerf render-scene")
+
+
+def setup_blender(python: Annotated[Path | None, arg(metavar="PATH")] = None) -> None:
+    """Fetch Blender as a Python module into your cache, for `donerf render-scene`.
+
+    About 350 MB are fetched and 1 GB is needed. It stays apart from all other Python packages.
+
+    Args:
+        python: a Python 3.11 to make its environment with; found by itself if not given
+    """
+    from donerf.data.blender import setup_blender_command
+
+    setup_blender_command(python)
+
+
 def demo_data(
     folder: Positional[Path], size: Size = (100, 100), views: Views = (40, 4, 8), seed: int = 0
 ) -> None:
@@ -332,18 +373,21 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "benchmark": benchmark,
     "import-onnx": import_onnx,
     "demo-data": demo_data,
+    "setup-blender": setup_blender,
+    "render-scene": render_scene,
     "prepare": prepare,
+    "view-data": view_data,
     "train": train,
     "doctor": doctor,
 }
 # These read their command line themselves; the options of the others are their parameters.
-FORWARDED = ("view", "train", "benchmark")
+FORWARDED = ("view", "train", "benchmark", "render-scene")
 
 
 def help_text() -> str:
     """All commands, each with the first line of its docstring."""
     lines = [
-        f"  {name:<12}{(command.__doc__ or '').splitlines()[0]}"
+        f"  {name:<15}{(command.__doc__ or '').splitlines()[0]}"
         for name, command in COMMANDS.items()
     ]
     return HELP.format(commands="\n".join(lines))

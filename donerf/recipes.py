@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
 from donerf.config import Config
 from donerf.data.dataset import load_dataset
+from donerf.data.scene_list import ListedCell, read_scene_list
 from donerf.evaluation.quality import DEFAULT_SAMPLES, evaluate
 from donerf.precision import choose_device
 from donerf.renderer import make_renderer
 from donerf.scene_file import Scene, save_scene, with_metadata
-from donerf.training.arguments import parse_training_arguments
+from donerf.training.arguments import TrainingArguments, parse_training_arguments
 from donerf.training.oracle import train_oracle
-from donerf.training.run import checkpoints
+from donerf.training.run import check_settings, checkpoints, resolve
 from donerf.training.shading import train_shading
 
 _POSES_KEPT = 12
@@ -22,16 +25,72 @@ _POSES_KEPT = 12
 
 def oracle_recipe(arguments: Sequence[str], description: str, prog: str) -> None:
     """Train a scene's oracle."""
-    asked = parse_training_arguments(arguments, "oracle", description, prog)
+    train_oracle_as_asked(parse_training_arguments(arguments, "oracle", description, prog))
+
+
+def shading_recipe(arguments: Sequence[str], description: str, prog: str) -> None:
+    """Train a scene's shading network, measure it on the test views, write the scene file."""
+    train_shading_as_asked(parse_training_arguments(arguments, "shading", description, prog))
+
+
+def scene_recipe(arguments: Sequence[str], description: str, prog: str) -> None:
+    """Train each cell of a scene.json in turn; what is trained is left, what is begun goes on."""
+    file, *options = arguments
+    for cell in read_scene_list(Path(file)):
+        asked = parse_cell_arguments(cell, Path(file), options, description, prog)
+        config, run = asked.config, asked.oracle_run.with_name("shading")
+        if not is_finished(asked.oracle_run, config, config.oracle_training.steps):
+            train_oracle_as_asked(asked)
+        is_trained = is_finished(run, config, config.shading_training.steps)
+        if not (is_trained and asked.output.exists()):
+            resume = (run / "state.safetensors").exists()
+            train_shading_as_asked(replace(asked, run_folder=run, resume=resume))
+        Console().print(f"cell {cell.name} is trained: {asked.output}", highlight=False)
+
+
+def is_finished(run_folder: Path, config: Config, steps: int) -> bool:
+    """Whether a run has taken all its steps; one with other settings is refused."""
+    if not (run_folder / f"{steps:06d}.donerf").exists():
+        return False
+    # What is 'auto' was decided when the run was begun, so that no width matters here.
+    check_settings(run_folder, resolve(config, run_folder, resume=True, width=1))
+    return True
+
+
+def parse_cell_arguments(
+    cell: ListedCell, file: Path, options: Sequence[str], description: str, prog: str
+) -> TrainingArguments:
+    """What the training of one cell's oracle is; the config in its folder gives the defaults."""
+    config_file = cell.folder / f"{cell.folder.name}.toml"
+    if not config_file.is_file():
+        raise FileNotFoundError(
+            f"the cell '{cell.name}' of {file} must have a config, there is no {config_file}; "
+            "`donerf render-scene` writes it when the cell is rendered"
+        )
+    asked = parse_training_arguments([str(config_file), *options], "oracle", description, prog)
+    # The list knows where the data is now, whatever the config says.
+    scene = asked.config.scene.model_copy(update={"folder": cell.folder})
+    base = Path("runs") / file.resolve().parent.name
+    run = base / cell.folder.name / "oracle"
+    return TrainingArguments(
+        config=asked.config.model_copy(update={"scene": scene}),
+        run_folder=run,
+        oracle_run=run,
+        output=base / f"{cell.folder.name}.donerf",
+        resume=(run / "state.safetensors").exists(),
+    )
+
+
+def train_oracle_as_asked(asked: TrainingArguments) -> None:
+    """Train the oracle and say where it is."""
     console = Console()
     train_oracle(asked.config, asked.run_folder, asked.resume, console)
     newest = checkpoints(asked.run_folder)[-1]
     console.print(f"trained oracle: {newest}", highlight=False, soft_wrap=True)
 
 
-def shading_recipe(arguments: Sequence[str], description: str, prog: str) -> None:
-    """Train a scene's shading network, measure it on the test views, write the scene file."""
-    asked = parse_training_arguments(arguments, "shading", description, prog)
+def train_shading_as_asked(asked: TrainingArguments) -> None:
+    """Train the shading network, write the scene file, and say how good it is."""
     console = Console()
     scene = train_shading(asked.config, asked.run_folder, asked.oracle_run, asked.resume, console)
     save_scene(scene, asked.output)  # What took so long is safe before anything else can fail.

@@ -278,12 +278,7 @@ def open_run(folder: Path, config: Config, trainer: Trainer, resume: bool, conso
         raise FileNotFoundError(
             f"nothing to resume: {state} does not exist; start the run without --resume"
         )
-    saved = load_config(folder / "config.toml")
-    if saved != config:
-        raise ValueError(
-            f"a run goes on with the settings it was begun with; those in {folder}/config.toml "
-            f"differ: {_difference(saved, config)}; use the same ones, or a new --run-folder"
-        )
+    check_settings(folder, config)
     try:
         with safetensors.safe_open(state, framework="pt") as file:
             trainer.load_state({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
@@ -292,6 +287,16 @@ def open_run(folder: Path, config: Config, trainer: Trainer, resume: bool, conso
             f"the saved state {state} cannot be read ({error}); begin again with a new --run-folder"
         ) from None
     return Run(folder, trainer, console)
+
+
+def check_settings(folder: Path, config: Config) -> None:
+    """Refuse to go on with a run with other settings than it was begun with."""
+    saved = load_config(folder / "config.toml")
+    if saved != config:
+        raise ValueError(
+            f"a run goes on with the settings it was begun with; those in {folder}/config.toml "
+            f"differ: {_difference(saved, config)}; use the same ones, or a new --run-folder"
+        )
 
 
 def checkpoints(folder: Path) -> list[Path]:
