@@ -16,7 +16,7 @@ SAME_SURFACE = 1.5
 """Bins by which the depths of neighboring blocks may differ and still be shared."""
 _SHARES = (0.25, 0.5, 0.75, 1.0, 2.0)
 """Of the samples asked for, what a ray gets the wider its distribution spreads (adaptive)."""
-_SPREADS = (1.9, 2.4, 2.8, 3.0)
+SPREADS = (1.9, 2.4, 2.8, 3.0)
 """Spreads in bins from which on a ray gets the next share: the sky, whose spread the far end cuts
 off; a sure surface; and so on. Chosen on validation views by benchmarks/adaptive_counts.py."""
 
@@ -50,4 +50,4 @@ class SampleCounts:
         combs = combs_of(samples, rule)
         most = max(combs * LONGEST_COMB, samples)
         counts = [min(math.ceil(share * samples), most) for share in _SHARES]
-        return cls(combs, np.array(counts), np.array(_SPREADS, np.float32) / np.float32(bins))
+        return cls(combs, np.array(counts), np.array(SPREADS, np.float32) / np.float32(bins))

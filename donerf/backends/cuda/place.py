@@ -21,7 +21,7 @@ from donerf.backends.cuda.rays import RADIUS, unified_rays
 
 LOW = tl.constexpr(sample_counts.EXTENT[0])
 HIGH = tl.constexpr(sample_counts.EXTENT[1])
-SPREADS = tl.constexpr(3)
+SPREADS = tl.constexpr(len(sample_counts.SPREADS))
 """Widths of a distribution from which on a ray gets another number of samples."""
 
 
