@@ -88,7 +88,7 @@ def split_tables() -> list[str]:
 
 def speed_tables() -> list[str]:
     """The default flight, how soon the first picture is there, and what memory does."""
-    rows, older, starts, growths, cpu = [], [], [], [], {}
+    rows, older, starts, growths, cpu, frames = [], [], [], [], {}, 0
     for name, title in SCENES.items():
         report = read(f"{name}_speed")
         cpu = report["machine"]
@@ -99,6 +99,7 @@ def speed_tables() -> list[str]:
             f"{title} {start['median']:.1f} s ({start['with_loops_compiled_anew']:.1f} s)"
         )
         memory = report["memory"]
+        frames = memory["frames"]
         growth = memory["at_the_end"] - memory["after_100"]
         growths.append(f"{title} {growth:+.1f} MB of {memory['after_100']:.0f}")
     header = ["scene", "flight", "mean samples", "ms a frame", "fps", "precision"]
@@ -113,8 +114,7 @@ def speed_tables() -> list[str]:
         "From the start of `python view.py --headless` to its end with one 400x300 picture "
         "written, imports included (in brackets: the first time on a machine, when the loops are "
         f"compiled): {', '.join(starts)}.",
-        f"Growth of the process from the 100th to the {memory['frames']:,}th frame: "
-        f"{', '.join(growths)}.",
+        f"Growth of the process from the 100th to the {frames:,}th frame: {', '.join(growths)}.",
     ]
 
 

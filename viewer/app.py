@@ -381,7 +381,13 @@ def _film(setup: Setup) -> None:
     size, cell = setup.film_size, setup.cell
     pose, truth, view = setup.pose, setup.truth, setup.arguments.view
     settings = FilmSettings(
-        setup.out, size, setup.samples, RenderMode(setup.mode), setup.arguments.fps, view=view
+        setup.out,
+        size,
+        setup.samples,
+        RenderMode(setup.mode),
+        setup.arguments.fps,
+        view=view,
+        adaptive=setup.arguments.adaptive,
     )
     if pose is not None:
         settings = replace(settings, placement=pose.placement, passes=pose.passes, look=pose.look)

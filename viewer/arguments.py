@@ -61,6 +61,7 @@ class Arguments:
     fps: int
     size: tuple[int, int] | None
     samples: int | None
+    adaptive: bool
     mode: str | None
     pose: Path | None
     free: bool
@@ -143,6 +144,11 @@ def _make_parser(program: str) -> _Parser:
     add = picture.add_argument
     add("--size", type=_size, metavar="WxH", help="pixels (window 800x600, film 400x300)")
     add("--samples", type=_samples, metavar="N", help=f"per ray, 1 ... {MAX_SAMPLES} ({SAMPLES})")
+    add(
+        "--adaptive",
+        action="store_true",
+        help="films and pictures: fewer samples where the oracle is sure, more where it is not",
+    )
     add("--mode", choices=MODES, help="what to show (color)")
     add("--pose", type=Path, metavar="JSON", help="start there; with --headless: one picture")
     add("--free", action="store_true", help="allow places outside the trained view cell")

@@ -27,7 +27,7 @@ class FilmSettings:
     out:       *.mp4, *.gif, a folder, or *.png for a single picture
     size:      width and height, pixels
     fps:       of the film when it is played
-    placement, passes, look, view, wants_depth:  as in `RenderRequest`
+    placement, passes, look, view, wants_depth, adaptive:  as in `RenderRequest`
     """
 
     out: Path
@@ -40,6 +40,7 @@ class FilmSettings:
     look: Look = PLAIN
     view: int | None = None
     wants_depth: bool = False
+    adaptive: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def _render(
         look=settings.look,
         view=settings.view,
         wants_depth=settings.wants_depth,
+        adaptive=settings.adaptive,
     )
     if is_to_stop():
         raise _Stopped

@@ -52,6 +52,7 @@ class RenderRequest:
     rival:      to be rendered, too
     wants_depth: of a picture that is saved: its distances are to be saved, too
     generation: of the renderer and its weights, a note for whoever asked
+    adaptive:   rays get fewer or more samples by how sure the oracle is
     """
 
     camera: Camera
@@ -67,6 +68,7 @@ class RenderRequest:
     rival: Rival | None = None
     wants_depth: bool = False
     generation: int = 0
+    adaptive: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,6 +263,7 @@ def _options(renderer: Renderer, request: RenderRequest, index: int) -> RenderOp
     options = options_for(
         request.mode, request.samples, info, request.placement, subpixel_offset(index)
     )
+    options = replace(options, adaptive=request.adaptive)
     # Eight bits are too few to add up.
     if request.mode is RenderMode.COLOR and not request.is_moving and Output.COLOR in info.outputs:
         return RenderOptions(**{**vars(options), "outputs": frozenset({Output.COLOR})})

@@ -16,7 +16,7 @@ class Placed:
 
     s:       (longest, combs, R) normalized depths, ascending along each comb
     extent:  (2, R) depths at the quantiles `sample_counts.EXTENT`
-    count:   (combs, R) samples of each comb; what lies behind them in `s` is not set
+    count:   (combs, R) samples of each comb; what lies behind them in `s` says nothing
     """
 
     s: np.ndarray
@@ -39,7 +39,8 @@ def place(logits: np.ndarray, rule: SampleCounts) -> Placed:
     """Samples at the quantiles of each ray's distribution; logits (R, B)."""
     rays = len(logits)
     placed = Placed(
-        np.empty((rule.longest, rule.combs, rays), np.float32),
+        # Not empty: what lies behind a comb's last sample is moved along with the others.
+        np.zeros((rule.longest, rule.combs, rays), np.float32),
         np.empty((2, rays), np.float32),
         np.empty((rule.combs, rays), np.int64),
     )
