@@ -212,7 +212,7 @@ def _notes(report: SpeedReport) -> list[str]:
     fastest = ", ".join(f"{name} {rate:.3g} TFLOP/s" for name, rate in rates.items())
     notes = [
         f"MB: at most, beyond what was in use before; dB ref: to the picture of {report.reference}",
-        "MFLOP: a pixel's matrix products; product: what these would take by themselves in torch "
+        "MFLOP: a pixel's matrix products; product: what these would take by themselves "
         f"(fastest layer: {fastest})",
         "memory: what copying every layer's rows would take "
         f"({report.bare.copy_gb_per_second:.3g} GB/s), where a backend moves them",
