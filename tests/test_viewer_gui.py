@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from golden import check_picture
 from viewer_cockpit import ALL_OPEN, Flight, flight, scene_with_data
 
 from viewer.controls import BINDINGS, Action
@@ -355,3 +356,13 @@ def test_preferences_survive_the_window(tmp_path: Path):
     assert again.sampling.samples == 8
     assert again.performance.refines, "what the start had is not remembered"
     assert json.loads(preferences_path().read_text())["sampling"]["samples"] == 8
+
+
+def test_the_window_looks_as_it_did(tmp_path: Path):
+    still = QUICK.changed("viewing", has_hud=False, has_box=True, has_cone=True)
+    with flight(tmp_path, size=(480, 720), preferences=still) as flying:
+        # Of the picture nothing but a color: what is compared is what lies over it.
+        flying.wait_for(lambda: flying.session.shown is not None)
+        flying.session.prefer(flying.session.preferences.changed("viewing", exposure_ev=-4.0))
+        flying.step(3)
+        check_picture("window", flying.pixels(), mean=2.0)

@@ -1,4 +1,6 @@
 import math
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,6 +13,12 @@ from viewer.fly_camera import MAX_PITCH, FlyFrame, FlyPose, make_camera
 from viewer.pilot import CELL_SECONDS, FLIGHT_SECONDS, Pilot
 
 FRAME = FlyFrame(CELL)
+# Looks 85 degrees down.
+DOWNWARD = (
+    (1.0, 0.0, 0.0),
+    (0.0, math.sin(math.radians(85)), math.cos(math.radians(85))),
+    (0.0, -math.cos(math.radians(85)), math.sin(math.radians(85))),
+)
 
 
 @pytest.fixture
@@ -203,3 +211,69 @@ def test_a_trained_direction_is_kept_to_the_last_bit(rng):
         pose = FlyPose(np.zeros(3), yaw * FRAME.cone[0], FRAME.base_pitch + pitch * FRAME.cone[1])
         inside = FRAME.into_cone(pose)
         assert (inside.yaw, inside.pitch) == (pose.yaw, pose.pitch)
+
+
+def test_looking_out_of_the_cone_the_view_softly_comes_back(pilot: Pilot):
+    pilot.look(left=0.7, up=-0.6, now=0.0)
+    beyond = pilot.pose
+    assert pilot.is_moving
+    yaws = []
+    for now in np.arange(0.02, 3.0, 0.02):
+        pilot.advance(now)
+        yaws.append(pilot.pose.yaw)
+
+    assert not pilot.is_moving
+    assert FRAME.is_in_cone(pilot.pose)
+    assert pilot.pose.yaw == FRAME.cone[0], "no further back than it has to"
+    assert all(a >= b for a, b in pairwise(yaws))
+    assert beyond.yaw - yaws[0] < 0.3 * (beyond.yaw - FRAME.cone[0]), "it does not jump"
+
+
+def test_who_is_free_looks_anywhere(pilot: Pilot):
+    pilot.press(Action.FREE, 0.0)
+    pilot.look(left=0.9, up=0.0, now=0.0)
+    yaw = pilot.pose.yaw
+    pilot.advance(1.0)
+
+    assert pilot.pose.yaw == yaw
+    assert not pilot.is_moving
+
+
+def test_turning_back_does_not_depend_on_the_frame_rate():
+    yaws = []
+    for step in (0.01, 0.1):
+        pilot = Pilot(CELL, is_free=False, now=0.0)
+        pilot.look(left=0.9, up=0.0, now=0.0)
+        for now in np.arange(step, 0.3 + step / 2, step):
+            pilot.advance(now)
+        yaws.append(pilot.pose.yaw)
+
+    assert yaws[0] == pytest.approx(yaws[1], rel=1e-6)
+
+
+def test_a_cone_over_the_top_still_comes_to_rest():
+    steep = replace(CELL, view_rotation_deg=(40.0, 20.0), base_orientation=DOWNWARD)
+    pilot = Pilot(steep, is_free=False, now=0.0)
+    pilot.look(left=0.0, up=0.5, now=0.0)
+    for now in np.arange(0.1, 5.0, 0.1):
+        pilot.advance(now)
+
+    assert not pilot.is_moving
+
+
+def test_random_input_never_leaves_the_cell_and_never_makes_nonsense(rng):
+    held = [Action.FORWARD, Action.BACKWARD, Action.LEFT, Action.RIGHT, Action.UP, Action.DOWN]
+    others = [Action.FAST, Action.SLOW, Action.SPEED_UP, Action.SPEED_DOWN, Action.HOME]
+    pilot, now = Pilot(CELL, is_free=False, now=0.0), 0.0
+    for _ in range(3000):
+        now += float(rng.exponential(0.05))
+        action = (held + others + [Action.FLIGHT])[rng.integers(12)]
+        if rng.random() < 0.5:
+            pilot.press(action, now)
+        else:
+            pilot.release(action, now)
+        if rng.random() < 0.3:
+            pilot.look(*rng.normal(0, 0.3, 2), now)
+        pilot.advance(now)
+        assert CELL.contains(pilot.pose.position)
+        assert np.isfinite([*pilot.pose.position, pilot.pose.yaw, pilot.pose.pitch]).all()

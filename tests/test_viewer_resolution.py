@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from viewer.resolution import PATIENCE, RUNGS, ResolutionController, make_ladder
+from viewer.resolution import PATIENCE, RUNGS, TOLERANCE, ResolutionController, make_ladder
 
 BUDGET = 50.0
 
@@ -144,3 +144,68 @@ def test_settling_ends_at_full_size_in_few_steps(controller: ResolutionControlle
 
     assert rung == 0
     assert steps <= 4
+
+
+def test_a_slow_wave_of_cost_is_followed_and_a_fast_one_is_not(controller: ResolutionController):
+    slow = play(controller, lambda frame: 1e-3 * (1 + 0.8 * np.sin(frame / 60)), 760)
+    assert len(set(slow[100:])) > 1
+
+    fast = play(controller, lambda frame: 1e-3 * (1 + 0.1 * (-1) ** frame), 200)
+    assert len(set(fast[60:])) == 1
+
+
+def test_an_oscillation_wider_than_the_dead_band_settles_on_the_safe_side(
+    controller: ResolutionController,
+):
+    # Every other frame takes three times as long: dropping is right, rising again is not.
+    rungs = play(controller, lambda frame: 3e-3 if frame % 2 else 1e-3, 400)
+
+    assert np.count_nonzero(np.diff(rungs[100:])) == 0
+    width, height = controller.size
+    assert 3e-3 * width * height <= BUDGET * (1 + TOLERANCE)
+
+
+def test_a_locked_size_stays_whatever_frames_take(controller: ResolutionController):
+    play(controller, lambda _: 1e-3, 30)
+    controller.lock(3)
+    rungs = play(controller, lambda frame: 1e-5 if frame < 20 else 1.0, 40)
+    controller.resize(1600, 1200)
+    controller.cost_changed(10.0)
+
+    assert set(rungs) == {3}
+    assert controller.rung == 3
+    assert controller.reason == "locked"
+
+
+def test_unlocked_it_follows_the_budget_again(controller: ResolutionController):
+    play(controller, lambda _: 1e-3, 30)
+    controller.lock(0)
+    play(controller, lambda _: 1e-3, 5)
+    controller.unlock()
+
+    assert predicted_ms(controller) <= BUDGET
+
+
+def test_another_budget_is_followed_at_once(controller: ResolutionController):
+    play(controller, lambda _: 1e-3, 30)
+    before = controller.rung
+    controller.set_budget(BUDGET / 4)
+    assert controller.rung > before
+    assert predicted_ms(controller) <= BUDGET / 4
+    assert "budget" in controller.reason
+
+    controller.set_budget(BUDGET)
+    assert controller.rung == before
+
+
+def test_a_change_always_has_a_reason(controller: ResolutionController):
+    seen: dict[int, str] = {}
+    for frame in range(60):
+        width, height = controller.size
+        cost = 1e-3 if frame < 20 else 1e-4 if frame < 40 else 2e-3
+        controller.moving_frame(cost * width * height, (width, height))
+        seen[controller.rung] = controller.reason
+
+    assert len(seen) > 2
+    assert {"room to spare"} <= set(seen.values())
+    assert any("over the budget" in reason for reason in seen.values())

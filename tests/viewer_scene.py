@@ -31,12 +31,18 @@ CELL = ViewCell(
 )
 
 
-def make_scene(cell: ViewCell = CELL) -> Scene:
-    """Networks as the seed draws them: their pictures are colorful noise, the same each time."""
+def make_scene(cell: ViewCell = CELL, gains: tuple[float, float] = (1.0, 1.0)) -> Scene:
+    """Networks as the seed draws them: their pictures are colorful noise, the same each time.
+
+    gains:  of the weights of oracle and shading; far from 1 they are less undecided
+    """
     networks = Networks(
         DepthOracle(OracleSettings(layers=2, width=16, bins=16)),
         ShadingNetwork(ShadingSettings(layers=3, width=16)),
     )
+    for network, gain in zip((networks.oracle, networks.shading), gains, strict=True):
+        for parameter in network.parameters() if network is not None else ():
+            parameter.data.mul_(gain)
     return Scene([SceneCell(cell, networks)], Metadata(name="noise"))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-WINDOW_SIZE = (800, 600)
+WINDOW_SIZE = (1024, 640)
 FILM_SIZE = (400, 300)
 FILM_FRAMES = 120
 SAMPLES = 4
@@ -142,7 +142,7 @@ def _make_parser(program: str) -> _Parser:
 
     picture = parser.add_argument_group("picture")
     add = picture.add_argument
-    add("--size", type=_size, metavar="WxH", help="pixels (window 800x600, film 400x300)")
+    add("--size", type=_size, metavar="WxH", help="pixels (window 1024x640, film 400x300)")
     add("--samples", type=_samples, metavar="N", help=f"per ray, 1 ... {MAX_SAMPLES} ({SAMPLES})")
     add(
         "--adaptive",

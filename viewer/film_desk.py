@@ -74,7 +74,7 @@ class FilmDesk:
             return
 
         def run(renderer: Renderer, is_to_stop: Callable[[], bool]) -> Summary | None:
-            return export_film(renderer, cell, cameras, settings, self._report, is_to_stop)
+            return export_film(renderer, cell, cameras, settings, self.report, is_to_stop)
 
         self._task = Task(f"film {settings.out.name}", run)
         self._settings = settings
@@ -84,6 +84,11 @@ class FilmDesk:
         """Give the film up; it leaves no file."""
         if self._task is not None:
             self._task.stop.set()
+
+    def report(self, progress: FilmProgress) -> None:
+        """A picture is done; called on the render thread."""
+        self.progress = progress
+        self._wake()
 
     def take(self, end: TaskEnd) -> str | None:
         """Note the end of a film; returns what to say, None when it was another task."""
@@ -96,10 +101,6 @@ class FilmDesk:
         if not isinstance(end.value, Summary):
             return "the film was stopped; it leaves no file"
         return f"filmed {end.value.frames} pictures to {out}"
-
-    def _report(self, progress: FilmProgress) -> None:
-        self.progress = progress
-        self._wake()
 
 
 def _minutes(seconds: float) -> str:

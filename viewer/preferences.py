@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from donerf.files import write_text
 
 GroupName = Literal["performance", "viewing", "sampling", "flying", "panel"]
+Channel = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class _Group(BaseModel):
@@ -61,7 +62,7 @@ class Viewing(_Group):
         default=None, gt=0, description="The distance that is shown brightest."
     )
     far: float | None = Field(default=None, gt=0, description="The distance that is shown darkest.")
-    background: tuple[float, float, float] = Field(
+    background: tuple[Channel, Channel, Channel] = Field(
         default=(0.0, 0.0, 0.0), description="Color around a picture that does not fill the window."
     )
     has_hud: bool = Field(

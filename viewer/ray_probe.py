@@ -101,6 +101,17 @@ def probe(renderer: Renderer, picture: Picture, place: tuple[float, float]) -> P
     return _on_cpu(ray, place) if ray is not None else None
 
 
+def interesting_range(ray: ProbedRay) -> tuple[float, float]:
+    """The distances between which something is expected or shaded, and a few bins around them."""
+    bins = len(ray.bin_probs)
+    expected = np.flatnonzero(ray.bin_probs > 0.05 * ray.bin_probs.max())
+    shaded = np.searchsorted(ray.bin_edges, ray.t).clip(1, bins) - 1
+    margin = max(bins // 24, 1)
+    first = max(min(expected.min(), shaded.min()) - margin, 0)
+    last = min(max(expected.max(), shaded.max()) + margin, bins - 1)
+    return float(ray.bin_edges[first]), float(ray.bin_edges[last + 1])
+
+
 def _on_cpu(ray: RayProbe, place: tuple[float, float]) -> ProbedRay:
     names = ("bin_probs", "bin_edges", "t", "rgb", "weights", "density", "color")
     # sync: a few hundred numbers.

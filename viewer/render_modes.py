@@ -44,8 +44,8 @@ _OUTPUTS: dict[RenderMode, tuple[Output, ...]] = {
     RenderMode.OPACITY: (Output.DENSITY_OPACITY, Output.OPACITY),
 }
 
-NORMAL_REACH = 3
-"""Pixels between the ends of a normal's tangents: the depth of single pixels is too noisy."""
+NORMAL_REACH = 1 / 120
+"""Length of a normal's tangents as a share of the picture: single pixels are too noisy."""
 _SKY_SHARE = 0.97
 """Of the far distance; what lies beyond is no surface."""
 _SKY_COLOR = (0.07, 0.07, 0.09)
@@ -136,7 +136,8 @@ def color_normals(depth: Tensor, camera: Camera, far: float) -> Tensor:
     t = depth.float()[..., None]
     directions = k.directions(t.device).view(k.height, k.width, 3)
     points = directions * t
-    across, down = (_tangent(points, t, dim) for dim in (1, 0))
+    reach = max(1, round(NORMAL_REACH * max(k.width, k.height)))
+    across, down = (_tangent(points, t, dim, reach) for dim in (1, 0))
     normal = torch.linalg.cross(down, across)
     normal = normal / normal.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     rotation = torch.tensor(camera.world_from_camera[:3, :3], dtype=t.dtype, device=t.device)
@@ -145,10 +146,10 @@ def color_normals(depth: Tensor, camera: Camera, far: float) -> Tensor:
     return torch.where(t < _SKY_SHARE * far, colors, sky)
 
 
-def _tangent(points: Tensor, t: Tensor, dim: int) -> Tensor:
+def _tangent(points: Tensor, t: Tensor, dim: int, reach: int) -> Tensor:
     """Along rows or columns, to the side where the depth changes less: not across an edge."""
     # Half the picture at most, so that one of the two sides lies inside it.
-    reach = min(NORMAL_REACH, (points.shape[dim] - 1) // 2)
+    reach = min(reach, (points.shape[dim] - 1) // 2)
     ahead, behind = (_shifted(points, dim, step) for step in (reach, -reach))
     jump_ahead, jump_behind = ((_shifted(t, dim, step) - t).abs() for step in (reach, -reach))
     return torch.where(jump_ahead <= jump_behind, ahead - points, points - behind)

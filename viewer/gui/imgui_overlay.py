@@ -7,7 +7,7 @@ import moderngl
 from viewer.controls import Action
 from viewer.gui.cell_map import CellMap
 from viewer.gui.imgui_host import ImguiHost
-from viewer.gui.overlays import draw_help, draw_legend, draw_message, draw_numbers
+from viewer.gui.overlays import draw_help, draw_legend, draw_message, draw_numbers, draw_reticle
 from viewer.gui.panel import Panel
 from viewer.gui.probe_plot import draw_probe
 from viewer.overlay import Scenery
@@ -38,9 +38,11 @@ class ImguiOverlay:
             asked = self.panel.draw(session, scenery)
         if viewing.has_hud:
             draw_numbers(session, scenery.facts)
-            draw_legend(session)
+        draw_legend(session)
         if viewing.has_map:
             self._map_of(session).draw(session)
+        if viewing.has_cone:
+            draw_reticle()
         if scenery.has_help:
             draw_help()
         if scenery.ray is not None:

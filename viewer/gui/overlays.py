@@ -90,6 +90,15 @@ def draw_legend(session: Session) -> None:
     imgui.end()
 
 
+def draw_reticle() -> None:
+    """The middle of the picture, which has to stay within the trained cone."""
+    size, ink = imgui.get_io().display_size, imgui.get_color_u32(WARNING)
+    x, y, arm = size.x / 2, size.y / 2, 0.6 * imgui.get_font_size()
+    paper = imgui.get_background_draw_list()
+    paper.add_line((x - arm, y), (x + arm, y), ink)
+    paper.add_line((x, y - arm), (x, y + arm), ink)
+
+
 def draw_help() -> None:
     """The table of keys, in the middle."""
     place_next(0.5, 0.5)
