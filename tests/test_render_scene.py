@@ -18,6 +18,7 @@ from PIL import Image
 from donerf.cli import run
 from donerf.config import load_config
 from donerf.data import blender as blender_module
+from donerf.data import blender_script
 from donerf.data.blender import Blender, cache_folder, environment_python, find_blender, is_set_up
 from donerf.data.dataset import load_dataset
 from donerf.data.render_scene import _failure, data_folders
@@ -372,6 +373,25 @@ def test_a_preview_leaves_one_picture_and_nothing_else(scenes, tmp_path):
     assert [file.name for file in out.iterdir()] == ["preview.png"]
     with Image.open(out / "preview.png") as sheet:
         assert sheet.width == 1280
+
+
+AS_BLENDER_RUNS_IT = """\
+import bpy, runpy, sys
+script, scene, *words = sys.argv[1:]
+bpy.ops.wm.open_mainfile(filepath=scene)
+sys.argv = ["blender", "-b", scene, "-P", script, "--", *words]
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+def test_the_script_runs_by_itself_on_the_file_that_blender_has_open(scenes, tmp_path):
+    words = ["--size", 8, 6, "--samples", 1, "--train", 1, "--val", 0, "--test", 0]
+    command = [environment_python(), "-c", AS_BLENDER_RUNS_IT, blender_script.__file__]
+    command += [scenes / "room.blend", "--out", tmp_path / "out", *map(str, words)]
+    subprocess.run(command, check=True, capture_output=True)
+
+    assert (tmp_path / "out" / "train" / "00000.png").is_file()
+    assert json.loads((tmp_path / "out" / "render.json").read_text())["scene"] == "room.blend"
 
 
 def test_a_file_that_blender_cannot_open_is_named(scenes, tmp_path):
