@@ -36,6 +36,8 @@ from viewer.worker import RenderWorker
 TITLE_SECONDS = 0.25
 # While an overlay is lively, it is drawn so often.
 LIVELY_SECONDS = 1 / 60
+# Where drawing is slow (OpenGL in software), the overlay alone gets a third of the time at most.
+REST_FACTOR = 2.0
 NO_PANEL = "there is no panel without imgui-bundle; pip install imgui-bundle (H shows the keys)"
 # A film has its own camera; nobody flies meanwhile.
 _WHILE_FILMING = (
@@ -83,6 +85,7 @@ class FlyLoop:
         self._transfer_ms = 0.0
         self._followed = session.preferences
         self._words = ""
+        self._rest_until = 0.0
         self._title = ""
         self._title_time = 0.0
         self._is_title_due = False
@@ -118,25 +121,48 @@ class FlyLoop:
         session.forget_message(now)
         is_due |= self._has_new_words()
         is_due |= self._film.update(bench.film)
-        if events or asked:
-            self._overlay.stir(now)
-        is_due |= self._window.needs_redraw or self._overlay.is_lively(now)
-        if is_due and not session.is_minimized:
-            self._frame(events, asked, now)
+        is_due |= self._window.needs_redraw or self._is_lively(now)
+        if (is_due or events) and not session.is_minimized:
+            self._frame(events, asked, now, is_due)
         else:
             self._take_input(events, asked, now)
         self._follow_preferences()
         self._update_title(now)
 
-    def _frame(self, events: list[Event], asked: list[Action], now: float) -> None:
-        """Draw the window. Input is handled in between, when it is known whose it is."""
-        size = self._window.framebuffer_size
-        self._overlay.begin(size, now)
+    def _frame(self, events: list[Event], asked: list[Action], now: float, is_due: bool) -> None:
+        """Lay the window out, and draw it if it is due or looks otherwise after the input.
+
+        Input is handled in between, when it is known whose it is.
+        """
+        overlay, size, before = self._overlay, self._window.framebuffer_size, self._settings
+        was_busy = overlay.owns_pointer or overlay.owns_keys
+        overlay.begin(size, now)
+        if events and (was_busy or overlay.owns_pointer or overlay.owns_keys):
+            overlay.stir(now)
         self._take_input([event for event in events if self._is_ours(event)], asked, now)
-        self._split.update(self._session.shown, self._bench.comparison)
-        for action in self._overlay.lay_out(self._session, self._scenery(), now):
+        is_due |= self._split.update(self._session.shown, self._bench.comparison)
+        pressed = overlay.lay_out(self._session, self._scenery(), now)
+        for action in pressed:
             self._act(action, now)
-        self._window.present(lambda target: self._draw(target, size))
+        # Flying changes nothing before the next picture is there, and drawing may be slow.
+        is_due |= bool(pressed) or self._settings != before
+        if is_due or self._is_lively(now):
+            start = time.monotonic()
+            self._window.present(lambda target: self._draw(target, size))
+            end = time.monotonic()
+            self._rest_until = now + (end - start) * (1 + REST_FACTOR)
+
+    @property
+    def _settings(self) -> tuple[object, ...]:
+        """What shows over the picture by itself, without a new one."""
+        session, bench = self._session, self._bench
+        free, places = session.pilot.is_free, len(bench.places.bookmarks)
+        path = (bench.paths.timeline.version, bench.paths.timeline.selected)
+        return (session.preferences, session.mode, self.has_help, free, places, path)
+
+    def _is_lively(self, now: float) -> bool:
+        """Whether the overlay moves by itself; what is rendered needs the machine more."""
+        return self._overlay.is_lively(now) and now >= self._rest_until
 
     def _take_input(self, events: list[Event], asked: list[Action], now: float) -> None:
         """Follow the input, and ask for the picture that comes of it."""
@@ -335,7 +361,7 @@ class FlyLoop:
         waits = [None if is_filming else self._session.seconds_to_wait(now)]
         waits.append(self._bench.seconds_to_wait())
         if self._overlay.is_lively(now):
-            waits.append(LIVELY_SECONDS)
+            waits.append(max(LIVELY_SECONDS, self._rest_until - now))
         if self._is_title_due:
             waits.append(max(self._title_time + TITLE_SECONDS - now, 0.0))
         return min((seconds for seconds in waits if seconds is not None), default=None)

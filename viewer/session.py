@@ -389,6 +389,11 @@ class Session:
         return min(self.size) < 1
 
     @property
+    def is_refining(self) -> bool:
+        """Whether a better picture of the same view is being rendered."""
+        return self._awaited is not None and not self._awaited.is_moving
+
+    @property
     def state(self) -> State:
         """In a word, for the status file."""
         if self.is_minimized:
