@@ -104,7 +104,7 @@ class Workbench:
         self.wants_depth = options.wants_depth
         self.film = FilmDesk(worker.submit_task, desktop.wake, options.film)
         self.paths = PathDesk(session, self.film, options.folder, self.say)
-        self.comparison = Comparison(session, worker.submit_task)
+        self.comparison = Comparison(session, worker.submit_task, options.remake)
         self.places = Places(session, self.say)
         self._session = session
         self._worker = worker
