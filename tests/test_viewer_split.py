@@ -45,7 +45,7 @@ def comparison() -> Comparison:
     scene = make_scene()
     info = make_renderer(scene, device="cpu", precision="fp32").info
     session = Session(CELL, session_settings(info, scene, False), SIZE, 0.0)
-    comparison = Comparison(session, lambda task: None)
+    comparison = Comparison(session, lambda task: None, lambda scene, _: make_renderer(scene))
     comparison.with_samples(16)
     return comparison
 

@@ -72,7 +72,9 @@ class Rig:
             lambda picture, scene: save_capture(picture, folder, scene, info),
         )
         choice = film or FilmChoice((16, 12), samples=1, fps=2)
-        self.options = BenchOptions(folder, choice)
+        self.options = BenchOptions(
+            folder, choice, lambda scene, precision: make_renderer(scene, "cpu", precision)
+        )
         self.bench = Workbench(self.session, self.worker, (scene, info), self.desktop, self.options)
 
     def press(self, *actions: Action) -> None:
@@ -567,6 +569,31 @@ def test_the_newer_weights_are_those_that_are_rendered(tmp_path: Path):
     assert np.array_equal(rig.session.shown.pixels, other.session.shown.pixels)
     rig.close()
     other.close()
+
+
+def test_with_newer_weights_the_other_precision_gets_them_too_and_the_picture_stays_split(rig: Rig):
+    rig.bench.comparison.with_precision(rig.bench.scene, rig.bench.info)
+    rig.wait_for(lambda: rig.bench.comparison.is_on)
+    rig.wait_settled()
+    old = rig.session.rival
+    assert old is not None
+    rig.bench.show(make_scene())
+    seen = []
+
+    def is_new() -> bool:
+        shown, rival = rig.session.shown, rig.session.rival
+        assert shown is not None
+        seen.append((shown.size, shown.rival is not None))
+        return rival is not None and rival.renderer is not old.renderer
+
+    rig.wait_for(is_new)
+    rig.wait_settled()
+    shown = rig.session.shown
+    assert shown is not None and shown.rival is not None
+
+    assert set(seen) == {(WINDOW, True)}, "it stays split, and in full size"
+    difference = np.abs(shown.pixels.astype(int) - shown.rival.pixels).max()
+    assert difference < 60, "the same scene"
 
 
 def test_a_broken_checkpoint_is_told_and_the_last_good_one_stays(tmp_path: Path):

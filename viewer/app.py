@@ -222,7 +222,10 @@ def _open_window(setup: Setup) -> Window | None:
 
 def _say_no_window(setup: Setup, reason: str) -> None:
     what = "the same flight is filmed" if setup.pose is None else "one picture is written"
-    print(f"no window, since {reason}: {what} to {setup.out} instead", file=sys.stderr)
+    print(
+        f"no window, since {reason}: {what} to {setup.out} instead; `donerf doctor` says more",
+        file=sys.stderr,
+    )
 
 
 def _fly(setup: Setup, window: Window) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from donerf import Renderer, Scene, make_renderer
+from donerf import Renderer, Scene
 from donerf.renderer import RendererInfo
 from viewer.rendering import Picture, Rival
 from viewer.session import Session
@@ -35,12 +35,22 @@ class Comparison:
     divider:  where it is split, as a share of its width from the left
     """
 
-    def __init__(self, session: Session, submit: Callable[[Task], None]) -> None:
-        """submit:  gives a task to the render thread"""
+    def __init__(
+        self,
+        session: Session,
+        submit: Callable[[Task], None],
+        remake: Callable[[Scene, str], Renderer],
+    ) -> None:
+        """The ways out.
+
+        submit:  gives a task to the render thread
+        remake:  makes a renderer for a scene in a precision, called there
+        """
         self.kind: Kind | None = None
         self.divider = 0.5
         self._session = session
         self._submit = submit
+        self._remake = remake
         self._other: Renderer | None = None
         self._retired: list[Renderer] = []
         self._task: Task | None = None
@@ -79,9 +89,11 @@ class Comparison:
 
     def with_precision(self, scene: Scene, info: RendererInfo) -> None:
         """Compare with the other precision; it shows when its renderer is there."""
-        self._begin(Kind.PRECISION)
         other = "fp32" if info.precision == "bf16" else "bf16"
-        self._make(scene, info.device, other, other)
+        # The one that is shown stays until the newer one is there.
+        if self.kind is not Kind.PRECISION:
+            self._begin(Kind.PRECISION)
+        self._make(scene, other, other)
 
     def with_file(self, scene: Scene, info: RendererInfo) -> None:
         """Compare with another scene, seen from the same place; raises ValueError if that is none.
@@ -95,7 +107,7 @@ class Comparison:
             )
         self._begin(Kind.FILE)
         name = scene.path.name if scene.path is not None else scene.name
-        self._make(scene, info.device, info.precision, name)
+        self._make(scene, info.precision, name)
 
     def next(self, scene: Scene, info: RendererInfo) -> None:
         """The next kind that there is data for, and after the last one none."""
@@ -191,9 +203,9 @@ class Comparison:
             self._retired.append(self._other)
             self._other = None
 
-    def _make(self, scene: Scene, device: str, precision: str, label: str) -> None:
+    def _make(self, scene: Scene, precision: str, label: str) -> None:
         def run(*_: object) -> _Made:
-            return _Made(make_renderer(scene, device, precision), label)
+            return _Made(self._remake(scene, precision), label)
 
         self._task = Task(_TASK, run)
         self._submit(self._task)

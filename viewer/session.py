@@ -89,7 +89,7 @@ class View:
     size:      of the window's framebuffer, pixels
     truth:     the view of the data set that is stood at
     renderer:  counts up when another one takes over
-    rival:     what is rendered beside it, to compare
+    rival:     label of what is rendered beside it, to compare
     """
 
     position: tuple[float, ...]
@@ -101,7 +101,7 @@ class View:
     placement: Placement
     truth: int | None
     renderer: int
-    rival: Rival | None
+    rival: str | None
 
 
 @dataclass(frozen=True)
@@ -233,6 +233,9 @@ class Session:
     def compare_with(self, rival: Rival | None) -> None:
         """Have every picture rendered in two ways from now on; None renders it in one."""
         before, after = (1 if one is None or one.is_truth else 2 for one in (self.rival, rival))
+        if rival is not None and self.rival is not None and rival.label == self.rival.label:
+            # Newer weights of the same one: nothing else changes.
+            self._renderers += 1
         self.rival = rival
         if before != after:
             self.resolution.cost_changed(after / before)
@@ -420,7 +423,7 @@ class Session:
             self.placement,
             self.view_index,
             self._renderers,
-            self.rival,
+            self.rival.label if self.rival is not None else None,
         )
 
     @property

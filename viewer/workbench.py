@@ -104,7 +104,7 @@ class Workbench:
         self.wants_depth = options.wants_depth
         self.film = FilmDesk(worker.submit_task, desktop.wake, options.film)
         self.paths = PathDesk(session, self.film, options.folder, self.say)
-        self.comparison = Comparison(session, worker.submit_task)
+        self.comparison = Comparison(session, worker.submit_task, options.remake)
         self.places = Places(session, self.say)
         self._session = session
         self._worker = worker
@@ -123,9 +123,9 @@ class Workbench:
     def press(self, action: Action, now: float) -> bool:
         """Do what an input asks for; False when that is not among the tools."""
         self._now = now
-        if action is Action.RELEASE:
+        if action is Action.RELEASE and self.film.is_busy:
             self.film.stop()
-            return False
+            return True
         if action is Action.FLIGHT:
             return self.paths.fly(now)
         tool = self._tool(action)
