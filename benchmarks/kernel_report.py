@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -49,7 +49,7 @@ NETWORKS: tuple[tuple[Literal["points", "encoded"], int, int], ...] = (
 )
 """Oracle input, layers and width of both networks: the published shapes, those of the scenes that
 come along, and others."""
-RAYS = 4096
+RAYS, WIDTH = 4096, 64
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 
 
@@ -109,24 +109,38 @@ def main() -> None:
 def compile_both(
     kind: Literal["points", "encoded"], layers: int, width: int, dtype: torch.dtype
 ) -> Iterator[Compiled]:
-    """Both kernels for one network shape, as the renderer launches them."""
+    """Both kernels for one network shape, as the renderer launches them; exact, and with the
+    oracle shared and samples by need."""
     view, pixels = torch.zeros(SIZE), range(RAYS)
-    depths = launch.Depths.of(launch.Rule(4, 1), RAYS, view.device)
-    picture = launch.Picture(64, torch.zeros(RAYS, dtype=torch.int32))
+    exact = launch.Depths.of(launch.Rule(4, 1), RAYS, view.device)
+    index = torch.zeros(RAYS + 1, dtype=torch.int32)
+    sparing = replace(
+        launch.Depths.of(launch.Rule(8, 1, torch.zeros(16)), RAYS, view.device),
+        sources=index[1:],
+        moves=torch.zeros(RAYS),
+        order=index[1:],
+    )
     name = f"{kind} {layers}x{width}"
     oracle = DepthOracle(OracleSettings(input=kind, layers=layers, width=width))
     packed = pack_oracle(oracle, CELL, dtype)
     tiling = launch.place_tiling(packed.shape)
-    with only_compiling(place_kernel) as compiled:
-        launch.launch_place(packed, view, launch.Pixels(pixels, 64), depths, tiling)
-    yield describe("place", name, dtype, tiling.rows, compiled[0])
+    for which, asking, depths in (
+        ("place", launch.Pixels(pixels, WIDTH), exact),
+        ("place blocks", launch.Pixels(pixels, WIDTH, is_blocks=True), sparing),
+        ("place listed", launch.Pixels(pixels, WIDTH, index), sparing),
+    ):
+        with only_compiling(place_kernel) as compiled:
+            launch.launch_place(packed, view, asking, depths, tiling)
+        yield describe(which, name, dtype, tiling.rows, compiled[0])
     octaves = 14 if kind == "points" else 10  # as in the published files
     settings = ShadingSettings(layers=layers, width=width, position_frequencies=octaves)
     shading = pack_shading(ShadingNetwork(settings), "last-opaque", dtype)
     tiling = launch.shade_tiling(shading.shape)
-    with only_compiling(shade_kernel) as compiled:
-        launch.launch_shade(shading, view, pixels, depths, picture, tiling)
-    yield describe("shade", name, dtype, tiling.rows, compiled[0])
+    picture = launch.Picture(WIDTH, torch.zeros(RAYS, dtype=torch.int32))
+    for which, depths in (("shade", exact), ("shade listed", sparing)):
+        with only_compiling(shade_kernel) as compiled:
+            launch.launch_shade(shading, view, pixels, depths, picture, tiling)
+        yield describe(which, name, dtype, tiling.rows, compiled[0])
 
 
 @contextmanager
