@@ -201,7 +201,9 @@ def make_renderer(
 
     if backend not in BACKENDS:
         raise ValueError(f"a backend must be one of {', '.join(BACKENDS)}, got '{backend}'")
-    kind = choose_device(device).type
+    kind = choose_device("cpu" if (backend, device) == ("cpu", "auto") else device).type
+    if backend == "cpu" and kind != "cpu":
+        raise ValueError(f"backend 'cpu' must run on the CPU, got device '{kind}'; use 'auto'")
     if backend == "cuda" and kind != "cuda":
         raise ValueError(
             f"backend 'cuda' must run on an NVIDIA GPU, got device '{kind}'; use 'auto'"
@@ -211,9 +213,7 @@ def make_renderer(
 
         return CudaRenderer(scene, device, precision)
     if kind == "cpu" and backend in ("auto", "cpu"):
-        from donerf.backends.cpu.packing import why_not_served
         from donerf.backends.cpu.renderer import CpuRenderer
 
-        if not any(why_not_served(cell.networks) for cell in scene.cells):
-            return CpuRenderer(scene, precision)
+        return CpuRenderer(scene, precision)
     return EagerRenderer(scene, device, precision)

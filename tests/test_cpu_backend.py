@@ -2,7 +2,11 @@
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -103,10 +107,12 @@ def test_bf16_pictures_are_near_those_in_fp32():
     assert psnr(rough.image, exact.image) > 30
 
 
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (97, 3), (130, 101)])
-def test_pictures_of_any_size_are_covered_once(width: int, height: int):
+@pytest.mark.parametrize("samples", [1, 4, 256])
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (97, 3), (130, 101), (1001, 700)])
+def test_pictures_of_any_size_are_covered_once(width: int, height: int, samples: int):
     seen = np.zeros((height, width), int)
-    for left, top, w, h in tiles_of(height, width, threads=2):
+    for left, top, w, h in tiles_of(height, width, threads=2, samples=samples):
+        assert w * h * samples <= 1 << 17
         seen[top : top + h, left : left + w] += 1
         assert left % 2 == 0 and top % 2 == 0
 
@@ -160,6 +166,35 @@ def test_what_the_compiled_path_lacks_goes_the_eager_way():
     assert fast is not None and plain is not None
     assert fast.entropy is not None and plain.entropy is not None
     assert_close(fast.entropy, plain.entropy)
+
+
+@pytest.mark.parametrize("other", ["nerf", "bins", "oracle only"])
+def test_networks_without_a_compiled_path_can_be_loaded_later(other: str):
+    renderer = CpuRenderer(scene(), "fp32")
+    unserved = scene(shape="nerf") if other == "nerf" else scene(bins=100)
+    if other == "oracle only":
+        only = Networks(unserved.cells[0].networks.oracle)
+        unserved = Scene([SceneCell(CELL, only)])
+
+    for of in (unserved, scene()):
+        renderer.load(of)
+        shown = renderer.render(camera(), EXACT)
+        plain = EagerRenderer(of, "cpu", "fp32").render(camera(), EXACT)
+
+        assert shown is not None and plain is not None
+        assert psnr(shown.image, plain.image) > 60
+
+
+def test_one_renderer_makes_pictures_of_changing_sizes_and_counts():
+    of = scene()
+    kept = CpuRenderer(of, "fp32")
+    for size, samples in (((90, 70), 4), ((7, 5), 1), ((37, 23), 16), ((90, 70), 40)):
+        options = dataclasses.replace(EXACT, samples=samples)
+        shown = kept.render(camera(*size), options)
+        fresh = EagerRenderer(of, "cpu", "fp32").render(camera(*size), options)
+
+        assert shown is not None and fresh is not None
+        assert psnr(shown.image, fresh.image) > 60
 
 
 def test_loading_newer_weights_shows_them():
@@ -335,6 +370,31 @@ def test_bf16_is_rounded_as_torch_rounds_it():
     assert torch.equal(back, values.bfloat16().float())
 
 
+def test_machine_code_is_kept_apart_by_the_sources_it_was_made_of(tmp_path: Path):
+    package = tmp_path / "loops"
+    package.mkdir()
+    source = Path(arithmetic.__file__).read_text(encoding="utf-8")
+    (tmp_path / "sample_counts.py").touch()
+    (package / "__init__.py").touch()
+    (package / "caller.py").write_text(
+        "from loops.arithmetic import compiled, sigmoid\n"
+        "@compiled\ndef half(x):\n    return sigmoid(x)\n"
+    )
+    command = [sys.executable, "-c", "import numpy as np, loops.caller as c; "
+               "print(float(c.half(np.float32(0))))"]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "c")}
+    said = []
+    for text in (
+        source,
+        source.replace("return _ONE / (_ONE + exp2", "return f32(7) * (_ONE + exp2"),
+    ):
+        (package / "arithmetic.py").write_text(text, encoding="utf-8")
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        said.append(float(run.stdout))
+
+    assert said == [0.5, 14.0]
+
+
 def test_loops_are_compiled_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch):
     real = arithmetic.numba.njit
 
@@ -348,7 +408,7 @@ def test_loops_are_compiled_where_no_cache_can_be_written(monkeypatch: pytest.Mo
     assert compiled(lambda x: x + 1)(1) == 2
 
 
-def test_frames_do_not_add_threads_or_memory():
+def test_frames_do_not_add_threads():
     renderer = CpuRenderer(scene(), "fp32")
     renderer.render(camera(), RenderOptions())
     before = threading.active_count()

@@ -7,7 +7,11 @@ color keeps.
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -28,10 +32,30 @@ _SETTINGS = {
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a loop over arrays when it is first called; once a machine, then read from disk."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(_cache_folder())
     try:
         return numba.njit(function, cache=True, **_SETTINGS)
-    except RuntimeError:  # Neither beside the code nor in the user's cache may files be written.
+    except (RuntimeError, OSError):  # No folder of the user's may be written.
         return numba.njit(function, **_SETTINGS)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@cache
+def _cache_folder() -> Path:
+    """Where machine code lies: a folder of its own for each state of these sources.
+
+    numba looks at a function's own file alone, and would go on with the old code of one that it
+    calls.
+    """
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for source in sorted((*here.glob("*.py"), here.parent / "sample_counts.py")):
+        digest.update(source.read_bytes())
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = Path(numba.config.CACHE_DIR or Path(home) / "donerf")
+    return base / f"loops-{digest.hexdigest()[:16]}"
 
 
 _ONE = f32(1)

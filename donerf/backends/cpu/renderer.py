@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from donerf.backends.cpu.compositing import write_pixels
-from donerf.backends.cpu.packing import PackedCell, packed
+from donerf.backends.cpu.packing import PackedCell, packed, why_not_served
 from donerf.backends.cpu.rays import camera_numbers
 from donerf.backends.cpu.sampling import SampleCounts
 from donerf.backends.cpu.tile import RenderedTile, Scratch, Tile, TileTask, render_tile
@@ -36,9 +36,12 @@ from donerf.renderer import (
 from donerf.scene_file import Scene
 
 _TILES_PER_THREAD = 4
+_TILE_SAMPLES = 1 << 17
 _SMALLEST_TILE, _LARGEST_TILE = 32, 128
 """Pixels a side: large enough that a tile's edges and calls cost little, small enough that a cancel
 is answered soon."""
+_START_SECONDS = 60.0
+"""After which threads that do not start are given up."""
 _SERVED = frozenset({Output.COLOR, Output.DEPTH, Output.SAMPLE_COUNT})
 """Outputs of the compiled path; a frame with others is rendered by the eager renderer."""
 
@@ -60,7 +63,7 @@ class CpuRenderer:
     def info(self) -> RendererInfo:
         """What this renderer is and can do."""
         return RendererInfo(
-            backend="cpu",
+            backend="cpu" if any(self._cells) else "eager",
             device="cpu",
             device_name=platform.machine(),
             precision=self._precision,
@@ -70,19 +73,28 @@ class CpuRenderer:
         )
 
     def load(self, scene: Scene) -> None:
-        """Show another scene, or newer weights of the same one."""
+        """Show another scene, or newer weights of the same one.
+
+        Cells whose networks have no compiled path are rendered by the eager renderer.
+        """
         dtype = DTYPES[self._precision]
-        self._cells = [packed(c.cell, c.networks, dtype) for c in scene.cells]
-        self._scene = scene
+        cells = [
+            None if why_not_served(c.networks) else packed(c.cell, c.networks, dtype)
+            for c in scene.cells
+        ]
         if self._eager is not None:
             self._eager.load(scene)
+        self._cells: list[PackedCell | None] = cells
+        self._scene: Scene | None = scene
 
     def close(self) -> None:
         """Free the networks and end the threads."""
         self._cells = []
+        self._scene = None
         self._pool.shutdown()
         if self._eager is not None:
             self._eager.close()
+            self._eager = None
 
     def probe(self, camera: Camera, pixel: tuple[int, int], options: RenderOptions) -> RayProbe:
         """Look at the ray of one pixel (column, row)."""
@@ -95,12 +107,16 @@ class CpuRenderer:
         cancelled: Callable[[], bool] | None = None,
     ) -> Frame | None:
         """Render one frame, tile by tile; None when `cancelled` said so between two tiles."""
-        if options.placement != "oracle" or not options.outputs <= _SERVED:
+        cell = self._cells[options.cell_index]
+        if cell is None or options.placement != "oracle" or not options.outputs <= _SERVED:
             return self._eager_renderer().render(camera, options, cancelled)
         began = time.perf_counter()
-        cell = self._cells[options.cell_index]
         work = _FrameWork(camera, options, cell, cancelled, self._threads)
-        clocks = list(self._pool.map(self._render_tiles, [work] * self._threads))
+        try:
+            clocks = list(self._pool.map(self._render_tiles, [work] * self._threads))
+        except BaseException:
+            work.stop()  # So that the other threads do not go on with a frame that nobody gets.
+            raise
         if work.is_stopped:
             return None
         return work.frame(_stage_times(clocks, time.perf_counter() - began))
@@ -120,6 +136,7 @@ class CpuRenderer:
 
     def _eager_renderer(self) -> EagerRenderer:
         if self._eager is None:
+            assert self._scene is not None, "this renderer is closed"
             self._eager = EagerRenderer(self._scene, "cpu", self._precision)
         return self._eager
 
@@ -150,7 +167,7 @@ class _FrameWork:
         # Color, distance and count, for frames that are more than an image.
         self._planes = torch.empty(5, *size) if options.outputs else None
         self._shaded = self._asked = 0
-        self._waiting = iter(tiles_of(*size, threads))
+        self._waiting = iter(tiles_of(*size, threads, int(self.task.counts.counts[-1])))
         self._cancelled = cancelled
         self._lock = threading.Lock()
 
@@ -164,6 +181,11 @@ class _FrameWork:
             if tile is None:
                 return
             yield tile
+
+    def stop(self) -> None:
+        """Hand out no more tiles."""
+        with self._lock:
+            self.is_stopped = True
 
     def keep(self, tile: Tile, rendered: RenderedTile) -> None:
         """Put a tile into the frame; no two threads have the same one."""
@@ -196,10 +218,14 @@ class _FrameWork:
         )
 
 
-def tiles_of(height: int, width: int, threads: int) -> list[Tile]:
-    """A picture in tiles, several a thread, so that no thread waits long for the last one."""
+def tiles_of(height: int, width: int, threads: int, samples: int) -> list[Tile]:
+    """A picture in tiles, several a thread, so that no thread waits long for the last one.
+
+    samples:  of a ray at most
+    """
     side = math.sqrt(height * width / (threads * _TILES_PER_THREAD))
-    side = min(max(side, _SMALLEST_TILE), _LARGEST_TILE)
+    most = min(_LARGEST_TILE, math.sqrt(_TILE_SAMPLES / samples))
+    side = max(2 * int(min(max(side, _SMALLEST_TILE), most) / 2), 2)
     tile_width, tile_height = _even_share(width, side), _even_share(height, side)
     return [
         (left, top, min(tile_width, width - left), min(tile_height, height - top))
@@ -251,6 +277,12 @@ def _one_thread_each(threads: int) -> ThreadPoolExecutor:
     pool = ThreadPoolExecutor(threads, "tile", torch.set_num_threads, (1,))
     # Each waits for all the others, so that every thread exists when the setting is restored:
     # torch keeps the number of a thread that exists, and gives later ones what was set last.
-    list(pool.map(lambda barrier: barrier.wait(), [threading.Barrier(threads)] * threads))
-    torch.set_num_threads(threads)
+    barrier = threading.Barrier(threads, timeout=_START_SECONDS)
+    try:
+        list(pool.map(lambda _: barrier.wait(), range(threads)))
+    except BaseException:
+        barrier.abort()
+        raise
+    finally:
+        torch.set_num_threads(threads)
     return pool

@@ -164,7 +164,8 @@ def expect_depth(cell: PackedCell, rays: np.ndarray, scratch: Scratch) -> np.nda
     logits = scratch.tensor("logits", (count, cell.bins), last.weight.dtype)
     for part in parts_of(count):
         if cell.ray_columns is None:
-            x = torch.from_numpy(rays[:6, part]).T.contiguous()  # Folded: the ray itself.
+            x = scratch.tensor("folded", (_padded(part), 6), torch.float32)
+            x[: part.stop - part.start] = torch.from_numpy(rays[:6, part]).T  # The ray itself.
         else:
             x = scratch.tensor(
                 "encoded", (_padded(part), len(cell.ray_columns)), first.weight.dtype
