@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import moderngl
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -96,12 +97,12 @@ def test_lines_are_seen_in_the_window():
     camera = make_camera(FRAME.matrix(FRAME.home()), 80, 60, CELL.fov_x)
     seen = []
     for has_box, has_cone in ((False, False), (True, False), (False, True)):
-        window.present(
-            lambda target, box=has_box, cone=has_cone: (
-                target.clear(),
-                lines.draw(target, (0, 0, 80, 60), camera, box, cone),
-            )
-        )
+
+        def draw(target: moderngl.Framebuffer, box: bool = has_box, cone: bool = has_cone) -> None:
+            target.clear()
+            lines.draw(target, (0, 0, 80, 60), camera, box, cone)
+
+        window.present(draw)
         seen.append(window.pixels())
     nothing, box, cone = seen
     # The far face: its left lower corner, as seen from the middle of the cell.

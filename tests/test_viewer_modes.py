@@ -28,6 +28,7 @@ from viewer.frame_texture import FrameTexture
 from viewer.offscreen import OffscreenWindow
 from viewer.render_modes import RenderMode, color_normals, color_places, offered_modes, options_for
 from viewer.rendering import Picture, RenderRequest, render_picture
+from viewer.transfer import in_main_memory
 
 PLAIN_MODES = [mode for mode in RenderMode if mode is not RenderMode.ERROR]
 
@@ -63,17 +64,18 @@ def test_the_shaders_color_as_saved_pictures_are_colored(mode: RenderMode, look:
         window = OffscreenWindow(width, height)
     except Exception as error:
         pytest.skip(f"no OpenGL through EGL here ({error})")
+    values = in_main_memory(picture.values)
     texture = FrameTexture(window.context)
     texture.upload(picture.values)
 
     def draw(target: moderngl.Framebuffer) -> None:
-        if mode is RenderMode.COLOR or picture.values.ndim == 2:
+        if mode is RenderMode.COLOR or values.ndim == 2:
             texture.draw(target, (0, 0, width, height), look, picture.ends)
         else:
             texture.draw(target, (0, 0, width, height), ends=picture.ends)
 
     window.present(draw)
-    saved = colors_of(picture.values, mode, look, picture.ends)[..., :3]
+    saved = colors_of(values, mode, look, picture.ends)[..., :3]
     # One step of 256: the two round at different places.
     assert np.abs(window.pixels().astype(int) - saved).max() <= 1
     window.destroy()
@@ -82,7 +84,8 @@ def test_the_shaders_color_as_saved_pictures_are_colored(mode: RenderMode, look:
 def test_without_exposure_a_picture_is_shown_to_the_last_bit():
     picture = picture_of(RenderMode.COLOR)
 
-    assert colors_of(picture.values, RenderMode.COLOR, Look(), UNIT) is picture.values
+    values = in_main_memory(picture.values)
+    assert colors_of(values, RenderMode.COLOR, Look(), UNIT) is values
 
 
 def test_a_stop_doubles_the_light_and_none_is_lost_at_black_and_white():

@@ -273,7 +273,7 @@ def test_random_input_never_leaves_the_cell_and_never_makes_nonsense(rng):
         else:
             pilot.release(action, now)
         if rng.random() < 0.3:
-            pilot.look(*rng.normal(0, 0.3, 2), now)
+            pilot.look(float(rng.normal(0, 0.3)), float(rng.normal(0, 0.3)), now)
         pilot.advance(now)
         assert CELL.contains(pilot.pose.position)
         assert np.isfinite([*pilot.pose.position, pilot.pose.yaw, pilot.pose.pitch]).all()

@@ -16,7 +16,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core import types
+from numba.core import config, types
 from numba.extending import overload
 
 f32 = np.float32
@@ -32,14 +32,14 @@ _SETTINGS = {
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a loop over arrays when it is first called; once a machine, then read from disk."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_cache_folder())
+    before = getattr(config, "CACHE_DIR", "")
+    setattr(config, "CACHE_DIR", str(_cache_folder()))  # noqa: B010  (made at run time)
     try:
         return numba.njit(function, cache=True, **_SETTINGS)
     except (RuntimeError, OSError):  # No folder of the user's may be written.
         return numba.njit(function, **_SETTINGS)
     finally:
-        numba.config.CACHE_DIR = before
+        setattr(config, "CACHE_DIR", before)  # noqa: B010
 
 
 @cache
@@ -54,7 +54,7 @@ def _cache_folder() -> Path:
     for source in sorted((*here.glob("*.py"), here.parent / "sample_counts.py")):
         digest.update(source.read_bytes())
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    base = Path(numba.config.CACHE_DIR or Path(home) / "donerf")
+    base = Path(getattr(config, "CACHE_DIR", "") or Path(home) / "donerf")
     return base / f"loops-{digest.hexdigest()[:16]}"
 
 
