@@ -336,10 +336,9 @@ def test_the_oracles_worth_is_told_at_a_view_of_the_data_set(small: Flight):
     small.key("RIGHT_BRACKET")
     small.settle()
     small.key("O")
-    small.settle()
+    small.wait_for(lambda: "the oracle gains" in small.session.message)
 
     assert small.session.placement == "uniform"
-    assert "the oracle gains" in small.session.message
     assert "in equal time" in small.session.message
 
 
