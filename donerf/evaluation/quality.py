@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import platform
@@ -21,8 +22,9 @@ from donerf.data.dataset import Dataset, load_dataset
 from donerf.evaluation.metrics import INSTALL_LINE, flip, has_flip, has_ssim, psnr, ssim
 from donerf.files import write_atomically, write_text
 from donerf.geometry.camera import Camera
-from donerf.model.pipeline import render_rays
-from donerf.model.placement import quantiles
+from donerf.model.nerf import NerfNetworks, render_nerf_rays
+from donerf.model.pipeline import Networks, render_rays
+from donerf.model.placement import quantiles, uniform_probs
 from donerf.renderer import Placement, Renderer, RenderOptions, make_renderer
 from donerf.scene_file import Scene, load_scene
 
@@ -86,22 +88,37 @@ def evaluate(
         flip=_mean_or_none(flips),
         # The first frame also pays for the warm-up of every library.
         ms_per_frame=statistics.median(times[1:] or times),
-        mflop_per_pixel=count_mflop_per_ray(scene, dataset.cameras[0], samples),
+        mflop_per_pixel=count_mflop_per_ray(scene, dataset.cameras[0], samples, placement),
         mean_samples=statistics.fmean(mean_samples),
         psnr_per_view=[round(value, 3) for value in psnrs],
     )
 
 
-def count_mflop_per_ray(scene: Scene, camera: Camera, samples: int) -> float:
-    """Matrix products of one ray, counted while they run; a multiply-add is 2 FLOP."""
+def count_mflop_per_ray(
+    scene: Scene, camera: Camera, samples: int, placement: Placement = "oracle"
+) -> float:
+    """Matrix products of one ray, counted while they run; a multiply-add is 2 FLOP.
+
+    placement:  without the oracle its work is not done
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
-    cell, networks = scene.cells[0].cell, scene.cells[0].networks
-    networks = networks.copied_to(torch.device("cpu"), torch.float32)
+    cell, model = scene.cells[0].cell, scene.cells[0].model
     rays = camera.resized(8, 8).rays()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        render_rays(rays, cell, networks, quantiles(len(rays), samples, torch.device("cpu")))
+        if isinstance(model, NerfNetworks):
+            render_nerf_rays(rays, cell, copy.deepcopy(model).to("cpu", torch.float32))
+        else:
+            networks = model.copied_to(torch.device("cpu"), torch.float32)
+            u = quantiles(len(rays), samples, torch.device("cpu"))
+            render_rays(rays, cell, networks, u, given_probs(placement, networks, len(rays)))
     return counter.get_total_flops() / len(rays) / 1e6
+
+
+def given_probs(placement: Placement, networks: Networks, rays: int) -> torch.Tensor | None:
+    """Any distribution, where the oracle is not asked: what it says costs no product."""
+    bins = networks.oracle.settings.bins
+    return None if placement == "oracle" else uniform_probs(rays, bins, torch.device("cpu"))
 
 
 def evaluate_file(
@@ -121,7 +138,8 @@ def evaluate_file(
         raise ValueError(f"sample counts must be 1 or more, got {list(samples)}")
     console = console or Console(stderr=True)
     scene = load_scene(file)
-    if scene.cells[0].networks.shading is None:
+    model = scene.cells[0].model
+    if isinstance(model, Networks) and model.shading is None:
         raise ValueError(
             f"an evaluation compares colors, {file} has an oracle but no shading network yet; run "
             "train_shader.py first"
@@ -130,6 +148,12 @@ def evaluate_file(
     check_same_place(scene, dataset, file, data)
     renderer = make_renderer(scene, device, precision)
     info = renderer.info
+    if info.sample_counts is not None and not {*samples} <= {*info.sample_counts}:
+        served = ", ".join(map(str, info.sample_counts))
+        raise ValueError(
+            f"{file} is rendered with {served} samples per ray, got {list(samples)}; ask for them "
+            f"with --samples {served}"
+        )
     with Progress(console=console, transient=True) as progress:
         results = {
             count: evaluate(renderer, scene, dataset, count, placement, save, progress)
