@@ -170,7 +170,7 @@ class NerfTrainingSettings(TrainingSettings):
     """Optimizer updates."""
     rays_per_step: Positive = 1024
     learning_rate: PositiveFloat = 2e-3
-    moved_share: Literal[0] = 0
+    moved_share: Annotated[float, Field(ge=0, le=0)] = 0.0
     """A moved origin needs true depth."""
 
 
