@@ -76,6 +76,8 @@ def test_methods_without_an_oracle_do_not_pay_for_it(whole: Path):
     assert uniform < ours
     assert cost["true-depth", 1].mflop == uniform
     assert cost["regression", 1].mflop != ours
+    steps = {method: row.train_steps for (method, _), row in cost.items()}
+    assert (steps["donerf"], steps["uniform"], steps["nerf"]) == ("4 + 4", "4", "4")
 
 
 def test_a_second_run_trains_and_measures_nothing(

@@ -134,7 +134,10 @@ class SceneSweep:
     ) -> list[QualityRow]:
         height, width = self.views.colors.shape[1:3]
         info = renderer.info
-        trained = [part for part in scene.metadata.provenance.values() if isinstance(part, dict)]
+        stands_on = ("nerf",) if variant.is_nerf else ("oracle", "shading")
+        if variant.placement != "oracle":
+            stands_on = ("shading",)  # The file has an oracle, which it never asks.
+        trained = [scene.metadata.provenance[part] for part in stands_on]
         blank = replace(
             blank,
             backend=info.backend,
