@@ -76,6 +76,8 @@ def test_methods_without_an_oracle_do_not_pay_for_it(whole: Path):
     assert uniform < ours
     assert cost["true-depth", 1].mflop == uniform
     assert cost["regression", 1].mflop != ours
+    made_by = {method: row.backend for (method, _), row in cost.items()}
+    assert (made_by["donerf"], made_by["uniform"], made_by["nerf"]) == ("cpu", "eager", "nerf")
     steps = {method: row.train_steps for (method, _), row in cost.items()}
     assert (steps["donerf"], steps["uniform"], steps["nerf"]) == ("4 + 4", "4", "4")
 

@@ -43,7 +43,8 @@ _LEGEND = """
 Gaussian window of sigma 1.5; LDR-FLIP at 67 pixels per degree (smaller is better). Edges are the
 pixels beside a jump in depth. MFLOP are counted from the matrix products while they run, a
 multiply-add is two; the formula is 2 (oracle + S shading) of all parameters. Rings mark the Pareto
-front; true depth, a bound and no method, is left out of it.</p>
+front; true depth, a bound and no method, is left out of it. Milliseconds compare only among rows
+that one renderer made.</p>
 """
 
 

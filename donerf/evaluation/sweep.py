@@ -118,7 +118,9 @@ class SceneSweep:
         except NotTrainedError as error:
             self.console.print(f"{self.name}: {error}", highlight=False, markup=False)
             return [replace(blank, note=str(error))]
-        renderer = make_renderer(scene, self.config.device, self.config.precision)
+        # The compiled path would hand other placements on; a row must name who really rendered it.
+        backend = "auto" if variant.placement == "oracle" else "eager"
+        renderer = make_renderer(scene, self.config.device, self.config.precision, backend)
         try:
             return self._measured(variant, scene, renderer, known, blank)
         finally:
