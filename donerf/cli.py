@@ -42,11 +42,12 @@ examples:
 `donerf COMMAND --help` says more about each."""
 
 TRAIN_HELP = """\
-usage: donerf train oracle|shader CONFIG [OPTION ...]
+usage: donerf train oracle|shader|nerf CONFIG [OPTION ...]
        donerf train SCENE.json [OPTION ...]
 
 First the oracle, which says where on a ray its few samples belong; then, with the same config, the
-shading network, which says what color they have. Ctrl-C saves, --resume goes on.
+shading network, which says what color they have. Ctrl-C saves, --resume goes on. `nerf` trains the
+baseline, which knows no oracle and no depth.
 
 A scene.json lists the data sets of several view cells: both networks of each are trained in turn,
 and after an interruption the same command goes on.
@@ -59,12 +60,17 @@ examples:
   donerf train oracle configs/courtyard_small.toml --help      all settings with their defaults"""
 
 BENCHMARK_HELP = """\
-usage: donerf benchmark speed FILE [OPTION ...]
+usage: donerf benchmark quality CONFIG ... --out DIR [OPTION ...]
+       donerf benchmark speed FILE [OPTION ...]
 
-Times every way to render a scene, in one run and in turn: plain PyTorch as published, in bf16 and
-compiled, each backend with each of its options, onnxruntime where it is installed.
+`quality` trains what is missing of our method, its alternatives and NeRF, measures all of them on
+the test views, and writes tables, plots and a report.
+
+`speed` times every way to render a scene, in one run and in turn: plain PyTorch as published, in
+bf16 and compiled, each backend with each of its options, onnxruntime where it is installed.
 
 examples:
+  donerf benchmark quality configs/courtyard_small.toml --out out/quality --minutes 1
   donerf benchmark speed assets/courtyard.donerf
   donerf benchmark speed scene.donerf --sizes 400x400,800x800 --samples 2,4 --json out.json
   donerf benchmark speed scene.donerf --backends eager,onnxruntime --data data/mine
@@ -105,6 +111,34 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True)
+class QualityOptions:
+    """What `donerf benchmark quality` trains and compares, and where the results go."""
+
+    configs: Positional[tuple[Path, ...]]
+    """TOML files, one a scene"""
+    out: Path
+    """folder of runs, results and report; what is done there already is taken over"""
+    methods: str = "donerf,uniform,true-depth,regression,nerf,nerf-log-warp"
+    """by name, with commas between"""
+    samples: str = "1,2,4,8,16"
+    """samples per ray, of the methods that have a choice"""
+    ablations: bool = False
+    """also leave out, or change, one step of the method at a time"""
+    oracle_steps: Annotated[int | None, arg(metavar="N")] = None
+    """train each oracle so many steps, instead of what the config says"""
+    shading_steps: Annotated[int | None, arg(metavar="N")] = None
+    """the same for each shading network"""
+    nerf_steps: Annotated[int | None, arg(metavar="N")] = None
+    """the same for each NeRF"""
+    minutes: Annotated[float | None, arg(metavar="M")] = None
+    """train each network about so long, instead of a number of steps"""
+    views: Annotated[int | None, arg(metavar="N")] = None
+    """compare with so many test views, evenly taken; all if not given"""
+    train: bool = True
+    """train what is missing; else it is left out, and named"""
+
+
+@dataclass(frozen=True)
 class SpeedOptions:
     """What `donerf benchmark speed` times, on what, and where the results go."""
 
@@ -138,19 +172,21 @@ def view(arguments: list[str]) -> int | None:
 
 
 def train(arguments: list[str]) -> None:
-    """Train a network: first the oracle, then the shader; or all cells of a scene."""
+    """Train a network: first the oracle, then the shader; or all cells of a scene; or a NeRF."""
     network, *options = arguments or ["--help"]
     if network in ("-h", "--help"):
         print(TRAIN_HELP)
         return
-    from donerf.recipes import oracle_recipe, scene_recipe, shading_recipe
+    from donerf.recipes import nerf_recipe, oracle_recipe, scene_recipe, shading_recipe
 
     if network.endswith(".json"):
         scene_recipe(arguments, TRAIN_HELP.partition("\n\n")[2], "donerf train")
         return
-    if network not in ("oracle", "shader"):
-        raise ValueError(f"what is trained must be oracle, shader or a scene.json, got '{network}'")
-    recipe = {"oracle": oracle_recipe, "shader": shading_recipe}[network]
+    if network not in ("oracle", "shader", "nerf"):
+        raise ValueError(
+            f"what is trained must be oracle, shader, nerf or a scene.json, got '{network}'"
+        )
+    recipe = {"oracle": oracle_recipe, "shader": shading_recipe, "nerf": nerf_recipe}[network]
     recipe(options, TRAIN_HELP.partition("\n\n")[2], f"donerf train {network}")
 
 
@@ -201,14 +237,46 @@ def evaluate(options: Annotated[EvaluateOptions, arg(name="")]) -> None:
 
 
 def benchmark(arguments: list[str]) -> None:
-    """Time every way to render a scene, side by side."""
+    """What samples buy, method by method; how fast a scene is rendered, way by way."""
     topic, *options = arguments or ["--help"]
     if topic in ("-h", "--help"):
         print(BENCHMARK_HELP)
         return
+    if topic == "quality":
+        benchmark_quality(tyro.cli(QualityOptions, args=options, prog="donerf benchmark quality"))
+        return
     if topic != "speed":
-        raise ValueError(f"what is benchmarked must be speed, got '{topic}'")
+        raise ValueError(f"what is benchmarked must be quality or speed, got '{topic}'")
     benchmark_speed(tyro.cli(SpeedOptions, args=options, prog="donerf benchmark speed"))
+
+
+def benchmark_quality(options: QualityOptions) -> None:
+    """Train and measure what is missing, and write the report."""
+    samples = sample_counts(options.samples)
+
+    from rich.console import Console
+
+    from donerf.evaluation.sweep import SweepSettings, run_sweep
+    from donerf.evaluation.sweep_training import Budget
+
+    budget = Budget(
+        options.oracle_steps, options.shading_steps, options.nerf_steps, options.minutes
+    )
+    settings = SweepSettings(
+        configs=options.configs,
+        methods=tuple(options.methods.split(",")),
+        samples=samples,
+        out=options.out,
+        ablations=options.ablations,
+        budget=budget,
+        views=options.views,
+        may_train=options.train,
+    )
+    from donerf.evaluation.quality_report import write_html
+
+    rows, scenes = run_sweep(settings, Console(stderr=True))
+    report = write_html(rows, scenes, options.out)
+    print(f"report: {report}")
 
 
 def benchmark_speed(options: SpeedOptions) -> None:

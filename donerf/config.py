@@ -19,6 +19,9 @@ Frequencies = Annotated[int, Field(ge=0, le=20)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 CompositingRule = Literal["last-opaque", "published"]
+RaySpace = Literal["unified", "camera"]
+WarpRule = Literal["inverse-sqrt-distance", "none"]
+Placement = Literal["oracle", "uniform", "true-depth"]
 
 
 class Settings(BaseModel):
@@ -47,6 +50,12 @@ class SceneSettings(Settings):
 class CellSettings(Settings):
     """The ray space that both networks live in."""
 
+    rays: RaySpace = "unified"
+    """'unified': distances begin on the sphere around the cell; 'camera': at each camera."""
+    depth: Literal["log", "linear"] = "log"
+    """The depth axis that bins and samples divide."""
+    warp: WarpRule = "inverse-sqrt-distance"
+    """How space is contracted before it is encoded; 'none' only scales it."""
     log_scale: PositiveFloat = 1.0
     """Distance, in scene units, at which the depth axis turns from linear to logarithmic."""
 
@@ -62,6 +71,8 @@ class OracleSettings(Settings):
     """Neurons per hidden layer."""
     bins: Annotated[int, Field(ge=2, le=1024)] = 128
     """Equal intervals of normalized depth."""
+    answer: Literal["bins", "depth"] = "bins"
+    """'bins': one yes or no for each; 'depth': one number, which samples are placed around."""
     direction_frequencies: Frequencies = 6
     origin_frequencies: Frequencies = 6
 
@@ -77,6 +88,21 @@ class ShadingSettings(Settings):
     """Neurons per hidden layer."""
     position_frequencies: Frequencies = 10
     direction_frequencies: Frequencies = 4
+
+
+class NerfSettings(Settings):
+    """The baseline: two networks of the 'nerf' shape, one asked evenly, one where it matters."""
+
+    layers: Annotated[int, Field(ge=2, le=16)] = 8
+    """Linear layers of each trunk."""
+    width: Width = 256
+    """Neurons per hidden layer."""
+    position_frequencies: Frequencies = 10
+    direction_frequencies: Frequencies = 4
+    coarse_samples: Annotated[int, Field(ge=2, le=1024)] = 64
+    """Per ray, evenly along the depth axis."""
+    fine_samples: Annotated[int, Field(ge=1, le=1024)] = 128
+    """Per ray, more, where the coarse network saw something; the fine one is asked for all."""
 
 
 class CompositingSettings(Settings):
@@ -129,10 +155,23 @@ class ShadingTrainingSettings(TrainingSettings):
     )
     """Samples per ray; each step draws one of these, so that one network serves them all. The
     longer combs need more steps; more than 8 samples are several combs and need none."""
+    placement: Placement = "oracle"
+    """Who says where the samples go; the others are what the benchmark compares with."""
     samples_per_step: Positive = 32_768
     """At most: a step with many samples a ray takes fewer rays, so that all cost about the same."""
     jitter: Share = 1.0
     """How much of its stratum a training sample may move in: 0 fixed, 1 all of it."""
+
+
+class NerfTrainingSettings(TrainingSettings):
+    """The baseline's loop; without depth, so no ray can be moved."""
+
+    steps: Positive = 20_000
+    """Optimizer updates."""
+    rays_per_step: Positive = 1024
+    learning_rate: PositiveFloat = 2e-3
+    moved_share: Annotated[float, Field(ge=0, le=0)] = 0.0
+    """A moved origin needs true depth."""
 
 
 class Config(Settings):
@@ -142,10 +181,12 @@ class Config(Settings):
     cell: CellSettings = CellSettings()
     oracle: OracleSettings = OracleSettings()
     shading: ShadingSettings = ShadingSettings()
+    nerf: NerfSettings = NerfSettings()
     compositing: CompositingSettings = CompositingSettings()
     targets: TargetSettings = TargetSettings()
     oracle_training: TrainingSettings = TrainingSettings()
     shading_training: ShadingTrainingSettings = ShadingTrainingSettings()
+    nerf_training: NerfTrainingSettings = NerfTrainingSettings()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """'auto' takes a CUDA GPU when there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

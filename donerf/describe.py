@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from donerf.model.nerf import NerfNetworks
+from donerf.model.pipeline import Networks
 from donerf.scene_file import Scene, SceneCell
 
 
@@ -39,21 +41,31 @@ def _file(scene: Scene) -> str:
 
 
 def _describe_cell(scene_cell: SceneCell) -> list[tuple[str, str]]:
-    cell, networks = scene_cell.cell, scene_cell.networks
-    shading = "not trained yet; the oracle's depth can be shown"
-    if networks.shading is not None:
-        kind = networks.shading.settings
-        shading = f"{kind.layers} x {kind.width}, {kind.shape}, {_size(networks.shading)}"
-    kind = networks.oracle.settings
+    cell = scene_cell.cell
     yaw, pitch = cell.view_rotation_deg
     return [
         ("center", _numbers(cell.center)),
         ("size", _numbers(cell.size)),
         ("depth", f"{_numbers(cell.depth_range)} from the camera, scene units"),
         ("view", f"yaw {yaw:g}°, pitch {pitch:g}°, field {math.degrees(cell.fov_x):.1f}°"),
-        ("oracle", f"{kind.layers} x {kind.width}, {kind.bins} bins, {_size(networks.oracle)}"),
+        *_describe_model(scene_cell.model),
+    ]
+
+
+def _describe_model(model: Networks | NerfNetworks) -> list[tuple[str, str]]:
+    if isinstance(model, NerfNetworks):
+        kind = model.settings
+        samples = f"{kind.coarse_samples} + {kind.fine_samples} samples"
+        return [("NeRF", f"2 networks of {kind.layers} x {kind.width}, {samples}, {_size(model)}")]
+    shading = "not trained yet; the oracle's depth can be shown"
+    if model.shading is not None:
+        kind = model.shading.settings
+        shading = f"{kind.layers} x {kind.width}, {kind.shape}, {_size(model.shading)}"
+    kind = model.oracle.settings
+    return [
+        ("oracle", f"{kind.layers} x {kind.width}, {kind.bins} bins, {_size(model.oracle)}"),
         ("shading", shading),
-        ("compositing", networks.compositing),
+        ("compositing", model.compositing),
     ]
 
 

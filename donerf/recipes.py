@@ -16,6 +16,7 @@ from donerf.precision import choose_device
 from donerf.renderer import make_renderer
 from donerf.scene_file import Scene, save_scene, with_metadata
 from donerf.training.arguments import TrainingArguments, parse_training_arguments
+from donerf.training.nerf import train_nerf
 from donerf.training.oracle import train_oracle
 from donerf.training.run import check_settings, checkpoints, resolve
 from donerf.training.shading import train_shading
@@ -104,6 +105,16 @@ def train_shading_as_asked(asked: TrainingArguments) -> None:
             console.print(f"test views, S = {samples}: {psnr:.2f} dB", highlight=False)
     console.print(f"scene file: {asked.output}", highlight=False, soft_wrap=True)
     console.print(f"fly through it: python view.py {asked.output}", highlight=False, soft_wrap=True)
+
+
+def nerf_recipe(arguments: Sequence[str], description: str, prog: str) -> None:
+    """Train the baseline of a scene and write its scene file."""
+    asked = parse_training_arguments(arguments, "nerf", description, prog)
+    console = Console()
+    scene = train_nerf(asked.config, asked.run_folder, asked.resume, console)
+    output = asked.output.with_name(f"{asked.output.stem}_nerf.donerf")
+    save_scene(scene, output)
+    console.print(f"scene file: {output}", highlight=False, soft_wrap=True)
 
 
 def with_test_quality(scene: Scene, config: Config) -> Scene:

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 
+from donerf.config import Placement
 from donerf.geometry.camera import Camera
 from donerf.precision import choose_device
 from donerf.scene_file import Scene
 
-Placement = Literal["oracle", "uniform", "true-depth"]
-PLACEMENTS: tuple[Placement, ...] = ("oracle", "uniform", "true-depth")
+PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
 
 
 class Output(StrEnum):
@@ -196,11 +196,15 @@ def make_renderer(
     backend:    'auto'; 'cuda' (fused kernels); 'cpu' (compiled loops and oneDNN); 'eager' (plain
                 PyTorch, the reference)
     """
-    # A backend stands on this module, and each brings what it is made with: imported when taken.
+    # Backends and baselines stand on this module, and each brings what it is made with: imported
+    # when taken.
     from donerf.backends.eager import EagerRenderer
+    from donerf.baselines.nerf import NerfRenderer
 
     if backend not in BACKENDS:
         raise ValueError(f"a backend must be one of {', '.join(BACKENDS)}, got '{backend}'")
+    if scene.metadata.kind == "nerf":
+        return NerfRenderer(scene, device, precision)
     kind = choose_device("cpu" if (backend, device) == ("cpu", "auto") else device).type
     if backend == "cpu" and kind != "cpu":
         raise ValueError(f"backend 'cpu' must run on the CPU, got device '{kind}'; use 'auto'")

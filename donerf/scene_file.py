@@ -17,9 +17,17 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from donerf.config import CompositingRule, OracleSettings, ShadingSettings
+from donerf.config import (
+    CompositingRule,
+    NerfSettings,
+    OracleSettings,
+    RaySpace,
+    ShadingSettings,
+    WarpRule,
+)
 from donerf.files import write_tensors
 from donerf.geometry.view_cell import ViewCell
+from donerf.model.nerf import NerfNetworks
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
 from donerf.model.shading import ShadingNetwork
@@ -45,14 +53,16 @@ class CellDocument(_Document):
     radius: float
     depth_range: tuple[float, float]
     unified_range: tuple[float, float]
-    log_scale: float
+    log_scale: float | None
     base_orientation: tuple[
         tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]
     ]
     view_rotation_deg: tuple[float, float]
     fov_x: float
-    oracle: OracleSettings
+    oracle: OracleSettings | None = None
     shading: ShadingSettings | None = None
+    nerf: NerfSettings | None = None
+    rays: Step = Step(name="unified")
     warp: Step = Step(name="inverse-sqrt-distance")
     placement: Step = Step(name="quantiles")
     compositing: Step = Step(name="last-opaque")
@@ -68,7 +78,7 @@ class Metadata(_Document):
     """
 
     format: int = FORMAT
-    kind: Literal["donerf"] = "donerf"
+    kind: Literal["donerf", "nerf"] = "donerf"
     sha256: str = ""
     name: str = ""
     license: str = ""
@@ -82,10 +92,20 @@ class Metadata(_Document):
 
 @dataclass(frozen=True)
 class SceneCell:
-    """A view cell and the networks that serve it."""
+    """A view cell and the networks that serve it: ours, or a baseline's."""
 
     cell: ViewCell
-    networks: Networks
+    model: Networks | NerfNetworks
+
+    @property
+    def networks(self) -> Networks:
+        """Oracle and shading network; ValueError for a scene that has none."""
+        if isinstance(self.model, NerfNetworks):
+            raise ValueError(
+                "this needs a scene with a depth oracle, the file is a NeRF, which has none; it "
+                "can be viewed and evaluated"
+            )
+        return self.model
 
 
 @dataclass(frozen=True)
@@ -103,7 +123,8 @@ class Scene:
 
 
 STEPS = {
-    "warp": ("inverse-sqrt-distance",),
+    "rays": get_args(RaySpace),
+    "warp": get_args(WarpRule),
     "placement": ("quantiles",),
     "compositing": get_args(CompositingRule),
     "background": ("last-bin",),
@@ -115,7 +136,7 @@ def save_scene(scene: Scene, path: Path) -> None:
     tensors = {
         name: tensor.detach().float().contiguous().cpu()
         for i, cell in enumerate(scene.cells)
-        for part, network in _parts(cell.networks)
+        for part, network in _parts(cell.model)
         for name, tensor in _named(network, f"cells.{i}.{part}.")
     }
     cells = [_describe(cell) for cell in scene.cells]
@@ -188,6 +209,12 @@ def _read_metadata(raw: str, path: Path) -> Metadata:
     if not metadata.cells:
         raise ValueError(f"{path} must hold at least one view cell, it holds none")
     for cell in metadata.cells:
+        part = "nerf" if metadata.kind == "nerf" else "oracle"
+        if getattr(cell, part) is None:
+            raise ValueError(
+                f"a scene of the kind '{metadata.kind}' must describe its {part}, {path} does not; "
+                "the file was altered or written by another version"
+            )
         for step, known in STEPS.items():
             if (name := getattr(cell, step).name) not in known:
                 raise ValueError(
@@ -198,8 +225,8 @@ def _read_metadata(raw: str, path: Path) -> Metadata:
 
 
 def _describe(scene_cell: SceneCell) -> CellDocument:
-    cell, networks = scene_cell.cell, scene_cell.networks
-    return CellDocument(
+    cell, model = scene_cell.cell, scene_cell.model
+    document = CellDocument(
         center=cell.center,
         size=cell.size,
         radius=cell.radius,
@@ -209,10 +236,18 @@ def _describe(scene_cell: SceneCell) -> CellDocument:
         base_orientation=cell.base_orientation,
         view_rotation_deg=cell.view_rotation_deg,
         fov_x=cell.fov_x,
-        oracle=networks.oracle.settings,
-        shading=networks.shading.settings if networks.shading is not None else None,
-        compositing=Step(name=networks.compositing),
+        rays=Step(name=cell.ray_space),
+        warp=Step(name=cell.warp),
     )
+    if isinstance(model, NerfNetworks):
+        step = Step(name="published")
+        return document.model_copy(update={"nerf": model.settings, "compositing": step})
+    changes = {
+        "oracle": model.oracle.settings,
+        "shading": model.shading.settings if model.shading is not None else None,
+        "compositing": Step(name=model.compositing),
+    }
+    return document.model_copy(update=changes)
 
 
 def _build(
@@ -230,9 +265,17 @@ def _build(
             view_rotation_deg=document.view_rotation_deg,
             fov_x=document.fov_x,
             world_up=metadata.world_up,
+            ray_space=cast(RaySpace, document.rays.name),  # Of STEPS, as was checked.
+            warp=cast(WarpRule, document.warp.name),
         )
     except ValueError as error:
         raise ValueError(f"cell {i} of {path} cannot be used: {error}") from None
+    if metadata.kind == "nerf":
+        assert document.nerf is not None, "was checked with the metadata"
+        nerf = NerfNetworks(document.nerf)
+        _fill(nerf, tensors, f"cells.{i}.nerf.", path)
+        return SceneCell(cell, nerf)
+    assert document.oracle is not None, "was checked with the metadata"
     oracle = DepthOracle(document.oracle)
     _fill(oracle, tensors, f"cells.{i}.oracle.", path)
     shading = None
@@ -259,7 +302,9 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], prefix: str, path: Pat
     network.requires_grad_(False).eval()
 
 
-def _parts(networks: Networks) -> list[tuple[str, nn.Module]]:
+def _parts(networks: Networks | NerfNetworks) -> list[tuple[str, nn.Module]]:
+    if isinstance(networks, NerfNetworks):
+        return [("nerf", networks)]
     parts: list[tuple[str, nn.Module]] = [("oracle", networks.oracle)]
     if networks.shading is not None:
         parts.append(("shading", networks.shading))

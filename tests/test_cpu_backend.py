@@ -47,7 +47,7 @@ def scene(
     oracle_input: Literal["points", "encoded"] = "encoded",
     rule: CompositingRule = "last-opaque",
     shape: Literal["reference", "nerf"] = "reference",
-    **oracle: int,
+    **oracle: Any,
 ) -> Scene:
     networks = Networks(
         DepthOracle(OracleSettings(input=oracle_input, width=32, **oracle)),

@@ -328,6 +328,7 @@ def test_numbers_of_another_shape_do_not():
     [
         ({}, None, "no shading network"),
         ({}, {"shape": "nerf"}, "shape 'nerf'"),
+        ({"answer": "depth"}, {}, "answers with one depth"),
         ({"width": 300}, {}, "300 wide"),
         ({"bins": 256}, {}, "256 bins"),
         ({}, {"position_frequencies": 16}, "16 frequencies"),

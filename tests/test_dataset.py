@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from donerf.assets import asset
+from donerf.config import CellSettings
 from donerf.data.dataset import (
     Dataset,
     downscale_colors,
@@ -319,7 +320,7 @@ def test_a_level_camera_has_a_level_horizon():
 
 def test_the_view_cell_is_the_one_in_the_file(folder: Path):
     info = read_info(folder)
-    cell = info.view_cell(log_scale=0.5)
+    cell = info.view_cell(CellSettings(log_scale=0.5))
 
     assert (cell.center, cell.size) == (info.view_cell_center, info.view_cell_size)
     assert cell.radius == pytest.approx(cell.diagonal / 2)

@@ -87,7 +87,7 @@ def is_allowed(importer: str, imported: str, is_lazy: bool) -> bool:
     if importer == "data":
         return imported in (*LAYERS[0], "geometry")
     # The renderer's module chooses the backend: the one way upwards, taken when it is called.
-    if importer == "renderer" and imported == "backends":
+    if importer == "renderer" and imported in ("backends", "baselines"):
         return is_lazy
     return LAYER_OF[imported] < LAYER_OF[importer]
 

@@ -47,7 +47,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 
 def test_networks_have_the_published_sizes():
-    wide = {"layers": 8, "width": 256}
+    wide: dict[str, Any] = {"layers": 8, "width": 256}
 
     assert parameters(DepthOracle(OracleSettings(input="points", **wide))) == 527_744
     assert parameters(ShadingNetwork(ShadingSettings(shape="reference", **wide))) == 412_272

@@ -64,7 +64,7 @@ def test_a_scene_comes_back_as_it_was(tmp_path: Path, with_shading: bool):
 def test_the_compositing_rule_is_kept_and_ours_where_a_file_names_none(file: Path):
     cell = small_scene().cells[0]
     networks = replace(cell.networks, compositing="published")
-    save_scene(Scene([replace(cell, networks=networks)]), file.with_name("published.donerf"))
+    save_scene(Scene([replace(cell, model=networks)]), file.with_name("published.donerf"))
     with safe_open(file, framework="pt") as opened:
         cells = json.loads((opened.metadata() or {})["donerf"])["cells"]
     del cells[0]["compositing"]
@@ -130,7 +130,8 @@ def test_a_signed_file_with_an_impossible_cell_is_refused(file: Path, changes: d
     ("changes", "message"),
     [
         ({"format": 2}, "reads up to 1; update"),
-        ({"kind": "nerf"}, "'kind'"),
+        ({"kind": "mesh"}, "'kind'"),
+        ({"kind": "nerf"}, "must describe its nerf"),
         ({"cells": []}, "at least one view cell"),
     ],
 )

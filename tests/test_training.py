@@ -8,6 +8,7 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from donerf.model.shading import ShadingNetwork
 from donerf.recipes import oracle_recipe, shading_recipe
 from donerf.scene_file import SceneCell, load_scene
 from donerf.training.batches import RayBank
-from donerf.training.losses import oracle_loss
+from donerf.training.losses import answer_loss
 from donerf.training.oracle import train_oracle
 from donerf.training.run import Trainer, checkpoints, resolve
 from donerf.training.shading import train_shading
@@ -191,13 +192,13 @@ def test_ctrl_c_in_the_middle_of_a_step_waits_for_its_end(
     train_oracle(config, whole, resume=False, console=QUIET)
     calls = []
 
-    def loss_with_ctrl_c(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def loss_with_ctrl_c(*given: Any) -> torch.Tensor:
         calls.append(None)
         if len(calls) == 5:
             signal.raise_signal(signal.SIGINT)
-        return oracle_loss(logits, targets)
+        return answer_loss(*given)
 
-    monkeypatch.setattr("donerf.training.oracle.oracle_loss", loss_with_ctrl_c)
+    monkeypatch.setattr("donerf.training.oracle.answer_loss", loss_with_ctrl_c)
     with pytest.raises(KeyboardInterrupt):
         train_oracle(config, parts, resume=False, console=QUIET)
     assert checkpoints(parts)[-1].stem == "000005"

@@ -87,7 +87,8 @@ class Setup:
     @property
     def samples(self) -> int:
         """Per ray of a film or picture."""
-        return self.asked_samples or SAMPLES
+        counts = self.renderer.info.sample_counts
+        return self.asked_samples or (counts[0] if counts else SAMPLES)
 
     @property
     def mode(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
 
+from donerf.config import CellSettings
 from donerf.files import write_text
 from donerf.geometry.view_cell import Vector, ViewCell
 
@@ -58,26 +59,32 @@ class DatasetInfo:
         """Of the sphere around the cell's box, scene units."""
         return math.hypot(*self.view_cell_size) / 2
 
-    def view_cell(self, log_scale: float | None = None, radius: float | None = None) -> ViewCell:
+    def view_cell(
+        self, settings: CellSettings | None = None, radius: float | None = None
+    ) -> ViewCell:
         """The view cell with its depth ranges.
 
-        log_scale:  a in `s_from_t`, scene units; None: 1, as published
-        radius:     of the sphere where unified rays start; None: half the box's diagonal, for
-                    which the depth ranges in the file hold
+        settings:  of the ray space; None: the defaults
+        radius:    of the sphere where unified rays start; None: half the box's diagonal, for
+                   which the depth ranges in the file hold
         """
+        settings = settings or CellSettings()
         if self.depth_range is None or self.depth_range_warped_log is None:
             raise ValueError(
                 f"a data set must know its depth ranges, {self.source} has none; "
                 f"`donerf prepare {self.source.parent}` computes them"
             )
+        is_unified = settings.rays == "unified"
         rotation = np.array(self.camera_base_orientation)[:3, :3]
         return ViewCell(
             center=self.view_cell_center,
             size=self.view_cell_size,
             radius=self.radius if radius is None else radius,
             depth_range=self.depth_range,
-            unified_range=self.depth_range_warped_log,
-            log_scale=1.0 if log_scale is None else log_scale,
+            unified_range=self.depth_range_warped_log if is_unified else self.depth_range,
+            log_scale=settings.log_scale if settings.depth == "log" else None,
+            ray_space=settings.rays,
+            warp=settings.warp,
             base_orientation=tuple(_vector(row) for row in rotation),  # type: ignore[arg-type]
             view_rotation_deg=self.view_rotation_deg,
             fov_x=self.camera_angle_x,

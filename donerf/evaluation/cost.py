@@ -10,7 +10,9 @@ from torch import nn
 from donerf.evaluation.quality import count_mflop_per_ray
 from donerf.geometry.camera import Camera, Intrinsics
 from donerf.geometry.view_cell import ViewCell
+from donerf.model.nerf import NerfNetworks
 from donerf.model.pipeline import Networks
+from donerf.renderer import Placement
 from donerf.scene_file import Scene
 
 _FOLDED_INPUTS = 6
@@ -76,6 +78,29 @@ def ray_cost(scene: Scene) -> RayCost:
     return RayCost(
         oracle=plain, folded_oracle=folded, direction=2 * one - two - plain, per_sample=two - one
     )
+
+
+def parameter_mflop(scene: Scene, samples: int, placement: Placement = "oracle") -> float:
+    """2 (oracle + S shading) of all parameters, biases too: how the paper counts a pixel.
+
+    The coarse and the fine network of a NeRF are asked for the coarse samples, the fine one for
+    its own as well.
+    """
+    model = scene.cells[0].model
+    if isinstance(model, NerfNetworks):
+        return 2e-6 * _parameters(model.fine) * model.evaluations
+    oracle = _parameters(model.oracle) if placement == "oracle" else 0
+    shading = _parameters(model.shading) if model.shading is not None else 0
+    return 2e-6 * (oracle + samples * shading)
+
+
+def product_mflop(network: nn.Module) -> float:
+    """A network's matrix products for one input, every input of every layer multiplied."""
+    return 2e-6 * sum(m.weight.numel() for m in linear_layers(network))
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
 
 
 def unfused_numbers(networks: Networks, work: Work) -> float:

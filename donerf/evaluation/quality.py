@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import platform
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 from donerf.data.dataset import Dataset, load_dataset
-from donerf.evaluation.metrics import INSTALL_LINE, flip, has_flip, has_ssim, psnr, ssim
+from donerf.evaluation.edges import depth_edges
+from donerf.evaluation.metrics import INSTALL_LINE, Scores, compare, has_flip, has_ssim
 from donerf.files import write_atomically, write_text
 from donerf.geometry.camera import Camera
-from donerf.model.pipeline import render_rays
-from donerf.model.placement import quantiles
+from donerf.model.nerf import NerfNetworks, render_nerf_rays
+from donerf.model.pipeline import Networks, render_rays
+from donerf.model.placement import quantiles, uniform_probs
 from donerf.renderer import Placement, Renderer, RenderOptions, make_renderer
 from donerf.scene_file import Scene, load_scene
 
@@ -31,7 +35,10 @@ DEFAULT_SAMPLES = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Quality:
-    """How good pictures are at one sample count, mean over the views; None was not measured."""
+    """How good pictures are at one sample count, mean over the views; None was not measured.
+
+    edge_*:  on the pixels beside a jump in depth alone, where there are depth maps
+    """
 
     psnr: float
     ssim: float | None
@@ -40,6 +47,9 @@ class Quality:
     mflop_per_pixel: float
     mean_samples: float
     psnr_per_view: list[float]
+    edge_psnr: float | None = None
+    edge_ssim: float | None = None
+    edge_flip: float | None = None
 
 
 def evaluate(
@@ -55,53 +65,80 @@ def evaluate(
 
     save:  a folder that gets picture, ground truth and difference side by side, one file a view
     """
-    scores: list[tuple[float, float | None, float | None]] = []
+    scores: list[Scores] = []
     times: list[float] = []
     mean_samples: list[float] = []
     task = progress.add_task(f"S = {samples}", total=len(dataset.cameras)) if progress else None
     for index, camera in enumerate(dataset.cameras):
-        true_distance = None
-        if placement == "true-depth":
-            if dataset.distances is None:
-                raise ValueError(
-                    "placement 'true-depth' needs depth maps, this data set has none; use "
-                    "--placement oracle"
-                )
-            true_distance = dataset.distances[index]
-        options = RenderOptions(samples=samples, placement=placement, true_distance=true_distance)
-        frame = renderer.render(camera, options)
+        frame = renderer.render(camera, options_for(dataset, index, samples, placement))
         assert frame is not None, "nobody cancels an evaluation"
         picture, truth = frame.image[..., :3].cpu().numpy(), dataset.colors[index].numpy()
-        scores.append((psnr(picture, truth), ssim(picture, truth), flip(picture, truth)))
+        depth = None if dataset.distances is None else dataset.distances[index]
+        edges = None if depth is None else depth_edges(depth)
+        scores.append(compare(picture, truth, edges))
         times.append(frame.times.total_ms)
         mean_samples.append(frame.mean_samples)
         if save is not None:
             _save_comparison(picture, truth, save / f"{dataset.split}_{index:05d}_S{samples}.png")
         if progress is not None and task is not None:
             progress.advance(task)
-    psnrs, ssims, flips = zip(*scores, strict=True)
+    with_edges = [score for score in scores if score.edge_psnr is not None]
     return Quality(
-        psnr=statistics.fmean(psnrs),
-        ssim=_mean_or_none(ssims),
-        flip=_mean_or_none(flips),
+        psnr=statistics.fmean(score.psnr for score in scores),
+        ssim=_mean_or_none([score.ssim for score in scores]),
+        flip=_mean_or_none([score.flip for score in scores]),
         # The first frame also pays for the warm-up of every library.
         ms_per_frame=statistics.median(times[1:] or times),
-        mflop_per_pixel=count_mflop_per_ray(scene, dataset.cameras[0], samples),
+        mflop_per_pixel=count_mflop_per_ray(scene, dataset.cameras[0], samples, placement),
         mean_samples=statistics.fmean(mean_samples),
-        psnr_per_view=[round(value, 3) for value in psnrs],
+        psnr_per_view=[round(score.psnr, 3) for score in scores],
+        edge_psnr=_mean_or_none([score.edge_psnr for score in with_edges]),
+        edge_ssim=_mean_or_none([score.edge_ssim for score in with_edges]),
+        edge_flip=_mean_or_none([score.edge_flip for score in with_edges]),
     )
 
 
-def count_mflop_per_ray(scene: Scene, camera: Camera, samples: int) -> float:
-    """Matrix products of one ray, counted while they run; a multiply-add is 2 FLOP."""
+def options_for(
+    dataset: Dataset, index: int, samples: int, placement: Placement = "oracle"
+) -> RenderOptions:
+    """How to render a view of a data set; ValueError where it lacks the depth that is asked for."""
+    if placement != "true-depth":
+        return RenderOptions(samples=samples, placement=placement)
+    if dataset.distances is None:
+        raise ValueError(
+            "placement 'true-depth' needs depth maps, this data set has none; use "
+            "--placement oracle"
+        )
+    return RenderOptions(
+        samples=samples, placement=placement, true_distance=dataset.distances[index]
+    )
+
+
+def count_mflop_per_ray(
+    scene: Scene, camera: Camera, samples: int, placement: Placement = "oracle"
+) -> float:
+    """Matrix products of one ray, counted while they run; a multiply-add is 2 FLOP.
+
+    placement:  without the oracle its work is not done
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
-    cell, networks = scene.cells[0].cell, scene.cells[0].networks
-    networks = networks.copied_to(torch.device("cpu"), torch.float32)
+    cell, model = scene.cells[0].cell, scene.cells[0].model
     rays = camera.resized(8, 8).rays()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        render_rays(rays, cell, networks, quantiles(len(rays), samples, torch.device("cpu")))
+        if isinstance(model, NerfNetworks):
+            render_nerf_rays(rays, cell, copy.deepcopy(model).to("cpu", torch.float32))
+        else:
+            networks = model.copied_to(torch.device("cpu"), torch.float32)
+            u = quantiles(len(rays), samples, torch.device("cpu"))
+            render_rays(rays, cell, networks, u, given_probs(placement, networks, len(rays)))
     return counter.get_total_flops() / len(rays) / 1e6
+
+
+def given_probs(placement: Placement, networks: Networks, rays: int) -> torch.Tensor | None:
+    """Any distribution, where the oracle is not asked: what it says costs no product."""
+    bins = networks.oracle.settings.bins
+    return None if placement == "oracle" else uniform_probs(rays, bins, torch.device("cpu"))
 
 
 def evaluate_file(
@@ -121,7 +158,8 @@ def evaluate_file(
         raise ValueError(f"sample counts must be 1 or more, got {list(samples)}")
     console = console or Console(stderr=True)
     scene = load_scene(file)
-    if scene.cells[0].networks.shading is None:
+    model = scene.cells[0].model
+    if isinstance(model, Networks) and model.shading is None:
         raise ValueError(
             f"an evaluation compares colors, {file} has an oracle but no shading network yet; run "
             "train_shader.py first"
@@ -130,6 +168,12 @@ def evaluate_file(
     check_same_place(scene, dataset, file, data)
     renderer = make_renderer(scene, device, precision)
     info = renderer.info
+    if info.sample_counts is not None and not {*samples} <= {*info.sample_counts}:
+        served = ", ".join(map(str, info.sample_counts))
+        raise ValueError(
+            f"{file} is rendered with {served} samples per ray, got {list(samples)}; ask for them "
+            f"with --samples {served}"
+        )
     with Progress(console=console, transient=True) as progress:
         results = {
             count: evaluate(renderer, scene, dataset, count, placement, save, progress)
@@ -222,9 +266,9 @@ def _save_comparison(picture: np.ndarray, truth: np.ndarray, path: Path) -> None
     write_atomically(path, lambda beside: iio.imwrite(beside, row))
 
 
-def _mean_or_none(values: tuple[float | None, ...]) -> float | None:
+def _mean_or_none(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return statistics.fmean(known) if len(known) == len(values) else None
+    return statistics.fmean(known) if known and len(known) == len(values) else None
 
 
 def _or_dash(value: float | None, form: str) -> str:

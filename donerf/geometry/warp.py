@@ -19,10 +19,13 @@ def warp(points: Tensor, cell: ViewCell) -> Tensor:
     camera's pixels do. DONeRF, section 4.3.
 
     points:   (..., 3) world; D is the far end of the cameras' depth range
-    returns:  (..., 3), within the unit ball up to the far distance
+    returns:  (..., 3), within the unit ball up to the far distance; the rule 'none' only scales
+              to it, |result| = |q| / D
     """
     far = cell.depth_range[1]
     q = points - cell.center_as(points)
+    if cell.warp == "none":
+        return q / far
     # q / (sqrt(D) sqrt(|q|)) is singular at q = 0: there it is 0, and so is its slope.
     radius = q.norm(dim=-1, keepdim=True).clamp_min(SMALLEST_RADIUS * far)
     return q / (math.sqrt(far) * radius.sqrt())

@@ -48,7 +48,7 @@ class DepthOracle(nn.Module):
         widths = [
             _input_size(settings),
             *[settings.width] * (settings.layers - 1),
-            settings.bins,
+            settings.bins if settings.answer == "bins" else 1,
         ]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
@@ -60,7 +60,7 @@ class DepthOracle(nn.Module):
         """Logits of the bins; independent of each other, their sigmoids do not sum to 1.
 
         unified:  R rays restarted on the cell's sphere
-        returns:  (R, B)
+        returns:  (R, B); (R, 1), the logit of normalized depth, where the answer is 'depth'
         """
         *hidden, last = self.layers
         x = oracle_input(unified, cell, self.settings).to(next(self.parameters()).dtype)

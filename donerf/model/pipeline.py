@@ -22,7 +22,7 @@ from donerf.geometry.view_cell import ViewCell
 from donerf.geometry.warp import warp
 from donerf.model.compositing import Composite, composite
 from donerf.model.oracle import DepthOracle
-from donerf.model.placement import Samples, place_samples
+from donerf.model.placement import Samples, place_samples, true_bin_probs
 from donerf.model.shading import DistanceShading, ShadingNetwork
 
 
@@ -67,7 +67,9 @@ def _no_clock(stage: Stage) -> None:
 
 def expect_depth(unified: Rays, cell: ViewCell, oracle: DepthOracle) -> Tensor:
     """Where the oracle expects surfaces: (R, B) probabilities, in fp32."""
-    return oracle(unified, cell).float().sigmoid()
+    answer = oracle(unified, cell).float().sigmoid()
+    is_depth = oracle.settings.answer == "depth"
+    return true_bin_probs(answer[:, 0], oracle.settings.bins) if is_depth else answer
 
 
 def render_rays(

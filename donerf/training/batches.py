@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from donerf.config import Placement
 from donerf.data.dataset import Dataset
 from donerf.geometry.depth import s_from_t, t_from_s
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
+from donerf.model.placement import true_bin_probs, uniform_probs
 
 _CODES = 65534
 _BACKGROUND_CODE = 32767
@@ -40,6 +42,14 @@ class Batch:
     s: Tensor
     pixels: Tensor
     s_moved: Tensor
+
+    def given_probs(self, placement: Placement, bins: int) -> Tensor | None:
+        """The distribution in the oracle's place, (R, B); None asks the oracle."""
+        if placement == "oracle":
+            return None
+        if placement == "uniform":
+            return uniform_probs(len(self.s), bins, self.s.device)
+        return true_bin_probs(self.s, bins)
 
 
 class RayBank:

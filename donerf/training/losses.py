@@ -5,7 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
+from donerf.config import OracleSettings, TargetSettings
 from donerf.model.compositing import Composite
+from donerf.training.batches import Batch, RayBank
+from donerf.training.targets import bin_targets
 
 _OPACITY_WEIGHT = 10.0
 """As published."""
@@ -14,6 +17,20 @@ _OPACITY_WEIGHT = 10.0
 def oracle_loss(bin_logits: Tensor, targets: Tensor) -> Tensor:
     """Each bin is a yes-or-no question of its own: binary cross-entropy, mean; (R, B) both."""
     return binary_cross_entropy_with_logits(bin_logits.float(), targets)
+
+
+def answer_loss(
+    logits: Tensor, batch: Batch, bank: RayBank, oracle: OracleSettings, targets: TargetSettings
+) -> Tensor:
+    """What the oracle's answer for a batch is worth, by the kind of its answer.
+
+    A single depth is fitted by its squared error: where a ray may end on either side of an edge,
+    the best of it lies between the two, where nothing is.
+    """
+    if oracle.answer == "depth":
+        return mse_loss(logits.float().sigmoid()[:, 0], batch.s)
+    depths = bank.neighborhood(batch, targets.screen_filter)
+    return oracle_loss(logits, bin_targets(depths, oracle.bins, targets))
 
 
 def shading_loss(composite: Composite, colors: Tensor) -> Tensor:

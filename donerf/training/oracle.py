@@ -14,9 +14,8 @@ from donerf.model.pipeline import Networks
 from donerf.precision import DTYPES, choose_precision
 from donerf.scene_file import Metadata, Scene, SceneCell
 from donerf.training.batches import RayBank
-from donerf.training.losses import oracle_loss
+from donerf.training.losses import answer_loss
 from donerf.training.run import Run, Stopped, Trainer, open_run, resolve
-from donerf.training.targets import bin_targets
 from donerf.training.validation import oracle_quality
 
 
@@ -28,7 +27,7 @@ def train_oracle(config: Config, run_folder: Path, resume: bool, console: Consol
     scene_settings = config.scene
     views = load_dataset(scene_settings.folder, "train", scene_settings.downscale, need_depth=True)
     held_out = load_dataset(scene_settings.folder, "val", scene_settings.downscale, need_depth=True)
-    cell = views.info.view_cell(log_scale=config.cell.log_scale)
+    cell = views.info.view_cell(config.cell)
     bank = RayBank(views, cell, device)
     validation = RayBank(held_out, cell, device)
     del views, held_out  # The banks hold what is needed, with depth in a quarter of the memory.
@@ -62,11 +61,9 @@ def train_oracle(config: Config, run_folder: Path, resume: bool, console: Consol
                 settings.moved_share,
                 settings.moved_distance,
             )
-            depths = bank.neighborhood(batch, config.targets.screen_filter)
-            targets = bin_targets(depths, config.oracle.bins, config.targets)
             with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
                 logits = oracle(cell.unify(batch.rays), cell)
-            loss = oracle_loss(logits, targets)
+            loss = answer_loss(logits, batch, bank, config.oracle, config.targets)
             trainer.update(loss)
             run.report(loss, settings.rays_per_step)
             if run.is_due():

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from donerf.config import Config, TrainingSettings, load_config
 from donerf.files import append_line, write_tensors, write_text
 from donerf.memory import keep_freed_memory
+from donerf.model.nerf import NerfNetworks
 from donerf.model.oracle import DepthOracle
 from donerf.model.shading import ShadingNetwork
 from donerf.precision import choose_device, choose_precision
@@ -37,6 +38,7 @@ from donerf.scene_file import Scene, load_scene, save_scene
 
 _KEPT_CHECKPOINTS = 2
 _REPORT_SECONDS = 0.5
+_NAMES = {DepthOracle: "oracle", ShadingNetwork: "shading", NerfNetworks: "NeRF"}
 
 
 class Trainer:
@@ -44,7 +46,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: DepthOracle | ShadingNetwork,
+        network: DepthOracle | ShadingNetwork | NerfNetworks,
         settings: TrainingSettings,
         device: torch.device,
     ) -> None:
@@ -184,7 +186,7 @@ class Run:
             _ctrl_c_between_steps() as is_stopped,
             Progress(*columns, console=self.console) as progress,
         ):
-            name = "oracle" if isinstance(trainer.network, DepthOracle) else "shading"
+            name = _NAMES[type(trainer.network)]
             task = progress.add_task(name, total=total, completed=trainer.step, report="")
             while trainer.step < total:
                 yield trainer.step

@@ -39,7 +39,7 @@ def train_shading(
     scene_settings = config.scene
     views = load_dataset(scene_settings.folder, "train", scene_settings.downscale)
     held_out = load_dataset(scene_settings.folder, "val", scene_settings.downscale)
-    if cell != views.info.view_cell(log_scale=config.cell.log_scale):
+    if cell != views.info.view_cell(config.cell):
         raise ValueError(
             f"the oracle in {oracle_run} was trained in another view cell, depth range or log "
             f"scale than {scene_settings.folder} has; train one for this data, or name its run "
@@ -54,6 +54,7 @@ def train_shading(
     # The oracle is frozen, so its weights are cast once and not at every step.
     frozen = Networks(oracle).copied_to(device, DTYPES[precision]).oracle
     networks = Networks(frozen, shading, config.compositing.rule)
+    bins = frozen.settings.bins
     trainer = Trainer(shading, settings, device)
     run = open_run(run_folder, config, trainer, resume, console)
     run.show(
@@ -81,14 +82,17 @@ def train_shading(
             combs = combs_of(samples, networks.compositing)
             u = jittered_quantiles(rays, samples, settings.jitter, trainer.generator, combs)
             with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
-                rendered = render_rays(batch.rays, cell, networks, u)
+                given = batch.given_probs(settings.placement, bins)
+                rendered = render_rays(batch.rays, cell, networks, u, given)
             loss = shading_loss(rendered.composite, batch.colors)
             trainer.update(loss)
             run.report(loss, rays)
             if run.is_due():
                 current = scene()
                 run.save(current)
-                quality = shading_quality(current.cells[0], validation, _VALIDATED, device)
+                quality = shading_quality(
+                    current.cells[0], validation, _VALIDATED, device, settings.placement
+                )
                 run.log({"validation_psnr": quality})
                 table = ", ".join(f"S={s} {psnr:.2f} dB" for s, psnr in quality.items())
                 run.show(f"step {trainer.step}: validation {table}")

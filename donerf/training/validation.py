@@ -6,24 +6,26 @@ import math
 
 import torch
 
-from donerf.config import TargetSettings
+from donerf.config import Placement, TargetSettings
 from donerf.geometry.depth import s_from_t
 from donerf.model.compositing import combs_of
+from donerf.model.nerf import NerfNetworks, render_nerf_rays
 from donerf.model.pipeline import expect_depth, render_rays
 from donerf.model.placement import place_samples, quantiles
 from donerf.scene_file import SceneCell
 from donerf.training.batches import RayBank
-from donerf.training.losses import oracle_loss
-from donerf.training.targets import bin_targets
+from donerf.training.losses import answer_loss
 
 _RAYS = 65_536
 _TILE = 8192
+_NERF_RAYS = 4096
+_NERF_TILE = 512
 
 
-def _fixed_pixels(bank: RayBank) -> torch.Tensor:
+def _fixed_pixels(bank: RayBank, rays: int = _RAYS) -> torch.Tensor:
     """The same pixels, spread over all views, at every look."""
     # In double precision: the indices of a large set are no float32 numbers.
-    count = min(_RAYS, len(bank))
+    count = min(rays, len(bank))
     places = torch.linspace(0, len(bank) - 1, count, dtype=torch.float64, device=bank.device)
     return places.long()
 
@@ -37,12 +39,12 @@ def oracle_quality(
     loss, hits, total = 0.0, 0, 0
     for pixels in _fixed_pixels(bank).split(_TILE):
         batch = bank.batch_of(pixels)
-        unified = cell.unify(batch.rays)
+        unified, bins = cell.unify(batch.rays), oracle.settings.bins
         logits = oracle(unified, cell)
-        bins = logits.shape[-1]
-        expected = bin_targets(bank.neighborhood(batch, targets.screen_filter), bins, targets)
-        loss += float(oracle_loss(logits, expected)) * len(pixels)
-        samples = place_samples(logits.sigmoid(), quantiles(len(pixels), 4, device), cell)
+        error = answer_loss(logits, batch, bank, oracle.settings, targets)
+        loss += float(error) * len(pixels)
+        bin_probs = expect_depth(unified, cell, oracle)
+        samples = place_samples(bin_probs, quantiles(len(pixels), 4, device), cell)
         s = s_from_t(samples.t, cell.unified_range, cell.log_scale)
         near = (s - batch.s[:, None]).abs().amin(-1) < 2 / bins
         hits += int(near.sum())
@@ -52,7 +54,11 @@ def oracle_quality(
 
 @torch.inference_mode()
 def shading_quality(
-    scene_cell: SceneCell, bank: RayBank, sample_counts: tuple[int, ...], device: torch.device
+    scene_cell: SceneCell,
+    bank: RayBank,
+    sample_counts: tuple[int, ...],
+    device: torch.device,
+    placement: Placement = "oracle",
 ) -> dict[str, float]:
     """PSNR over rays of the validation views, for each sample count; repeated ones count once."""
     cell, networks = scene_cell.cell, scene_cell.networks
@@ -63,7 +69,9 @@ def shading_quality(
     pixels = _fixed_pixels(bank)
     for tile in pixels.split(_TILE):
         batch = bank.batch_of(tile)
-        bin_probs = expect_depth(cell.unify(batch.rays), cell, networks.oracle)
+        bin_probs = batch.given_probs(placement, networks.oracle.settings.bins)
+        if bin_probs is None:
+            bin_probs = expect_depth(cell.unify(batch.rays), cell, networks.oracle)
         for samples in errors:
             combs = combs_of(samples, networks.compositing)
             u = quantiles(len(tile), samples, device, combs)
@@ -71,3 +79,18 @@ def shading_quality(
             error = (rendered.composite.color - batch.colors).square().mean(-1)
             errors[samples] += float(error.sum())
     return {str(s): -10 * math.log10(error / len(pixels)) for s, error in errors.items()}
+
+
+@torch.inference_mode()
+def nerf_quality(scene_cell: SceneCell, bank: RayBank, device: torch.device) -> float:
+    """PSNR over rays of the validation views; few of them, since each is asked 256 times."""
+    networks = scene_cell.model
+    assert isinstance(networks, NerfNetworks)
+    networks.to(device)
+    pixels = _fixed_pixels(bank, _NERF_RAYS)
+    error = 0.0
+    for tile in pixels.split(_NERF_TILE):
+        batch = bank.batch_of(tile)
+        color = render_nerf_rays(batch.rays, scene_cell.cell, networks).fine.color
+        error += float((color - batch.colors).square().mean(-1).sum())
+    return -10 * math.log10(error / len(pixels))

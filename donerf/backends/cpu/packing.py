@@ -52,8 +52,12 @@ class PackedCell:
         return np.float32(DENSITY_UNITS if self.is_last_opaque else 1)
 
 
-def why_not_served(networks: Networks) -> str | None:
-    """What keeps these networks from the compiled path, or None."""
+def why_not_served(cell: ViewCell, networks: Networks) -> str | None:
+    """What keeps this cell and its networks from the compiled path, or None."""
+    if cell.left_out is not None:
+        return f"a ray space without {cell.left_out} has no compiled path"
+    if networks.oracle.settings.answer != "bins":
+        return "an oracle that answers with one depth has no compiled path"
     if networks.shading is None:
         return "the shading network is not trained yet"
     if networks.shading.settings.shape != "reference":

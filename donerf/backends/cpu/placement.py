@@ -101,6 +101,7 @@ def depth_numbers(cell: ViewCell) -> np.ndarray:
     warp, the smallest radius that it divides by.
     """
     near, far = cell.unified_range
+    assert cell.log_scale is not None, "why_not_served refuses linear depth"
     octaves = math.log2(1 + (far - near) / cell.log_scale)
     end = cell.depth_range[1]
     return np.array(

@@ -79,7 +79,7 @@ class CpuRenderer:
         """
         dtype = DTYPES[self._precision]
         cells = [
-            None if why_not_served(c.networks) else packed(c.cell, c.networks, dtype)
+            None if why_not_served(c.cell, c.networks) else packed(c.cell, c.networks, dtype)
             for c in scene.cells
         ]
         if self._eager is not None:

@@ -160,6 +160,8 @@ def why_not(oracle: DepthOracle, shading: ShadingNetwork | None) -> str | None:
     """What the kernels do not serve about two networks, as a sentence's end; None: all is well."""
     if shading is None:
         return "the scene has no shading network yet"
+    if oracle.settings.answer != "bins":
+        return "its oracle answers with one depth"
     if shading.settings.shape != "reference":
         return f"its shading network has the shape '{shading.settings.shape}'"
     width = max(oracle.settings.width, shading.settings.width)

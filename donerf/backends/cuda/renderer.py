@@ -230,6 +230,8 @@ class CudaRenderer:
             return "Triton is not installed"
         networks = [cell.networks for cell in scene.cells]
         reasons = [why_not(each.oracle, each.shading) for each in networks]
+        left_out = [cell.cell.left_out for cell in scene.cells]
+        reasons += [step and f"it leaves out {step}" for step in left_out]
         if self._precision == "fp32" and not self._is_free:
             reasons.append("they have 16-bit products and fp32 was asked for")
         return next((reason for reason in reasons if reason is not None), None)

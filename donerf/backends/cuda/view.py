@@ -53,6 +53,7 @@ def describe_view(
     numbers[Slot.ROW_OFFSET] = 0.5 + subpixel_offset[1] - k.center_y
     numbers[Slot.RADIUS] = cell.radius
     numbers[Slot.NEAR] = near
+    assert cell.log_scale is not None, "the renderer refuses linear depth"
     numbers[Slot.LOG_SCALE] = cell.log_scale
     numbers[Slot.LOG_RANGE] = math.log1p((far - near) / cell.log_scale)
     numbers[Slot.FAR] = cell.depth_range[1]

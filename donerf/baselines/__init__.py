@@ -1,0 +1,1 @@
+"""The peers that a benchmark needs beside us, behind the same Renderer."""

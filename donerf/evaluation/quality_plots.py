@@ -1,0 +1,157 @@
+"""Plots of a quality benchmark, and its picture grids; needs matplotlib from the `bench` extra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from donerf.evaluation.quality_rows import QualityRow
+from donerf.evaluation.sweep import GridPicture
+from donerf.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of the rows that is drawn; better is larger or smaller."""
+
+    field: str
+    label: str
+    is_larger_better: bool = True
+
+
+METRICS = (
+    Measure("psnr", "PSNR (dB)"),
+    Measure("edge_psnr", "PSNR beside depth edges (dB)"),
+    Measure("ssim", "SSIM"),
+    Measure("flip", "FLIP error", is_larger_better=False),
+)
+COSTS = (
+    Measure("samples", "samples (network evaluations) per ray"),
+    Measure("mflop", "MFLOP per pixel"),
+    Measure("ms", "ms per frame"),
+)
+_MARKERS = "osD^vPX*"
+
+
+def draw_curves(rows: Sequence[QualityRow], title: str) -> Figure:
+    """Every metric against every cost; rings mark the Pareto front of what can be rendered.
+
+    rows:  of one scene
+    """
+    figure, axes = plt.subplots(
+        len(METRICS), len(COSTS), figsize=(15, 15), layout="constrained", squeeze=False
+    )
+    for metric, line in zip(METRICS, axes, strict=True):
+        for cost, place in zip(COSTS, line, strict=True):
+            _draw_panel(place, rows, cost, metric)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    figure.suptitle(title)
+    return figure
+
+
+def _draw_panel(place: Axes, rows: Sequence[QualityRow], cost: Measure, metric: Measure) -> None:
+    drawn = [row for row in rows if None not in (value(row, cost), value(row, metric))]
+    for i, method in enumerate(dict.fromkeys(row.method for row in drawn)):
+        of_method = [row for row in drawn if row.method == method]
+        of_method.sort(key=lambda row: value(row, cost) or 0)
+        place.plot(
+            [value(row, cost) or 0 for row in of_method],
+            [value(row, metric) or 0 for row in of_method],
+            marker=_MARKERS[i % len(_MARKERS)],
+            linestyle="--" if of_method[0].is_bound else "-",
+            label=of_method[0].title,
+        )
+    front = pareto_front([row for row in drawn if not row.is_bound], cost, metric)
+    place.scatter(
+        [value(row, cost) or 0 for row in front],
+        [value(row, metric) or 0 for row in front],
+        s=160,
+        facecolors="none",
+        edgecolors="black",
+        linewidths=1.2,
+        label="Pareto front",
+        zorder=5,
+    )
+    place.set_xscale("log", base=2 if cost.field == "samples" else 10)
+    place.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    place.xaxis.set_minor_formatter(NullFormatter())
+    if cost.field == "samples":
+        place.xaxis.set_major_locator(LogLocator(base=2))
+    place.set(xlabel=cost.label, ylabel=metric.label)
+    place.grid(alpha=0.3)
+    if not drawn:
+        place.text(0.5, 0.5, "not measured", ha="center", transform=place.transAxes)
+
+
+def pareto_front(rows: Sequence[QualityRow], cost: Measure, metric: Measure) -> list[QualityRow]:
+    """Rows that none beats: better than everything that costs no more, cheapest first."""
+    sign = 1 if metric.is_larger_better else -1
+    front: list[QualityRow] = []
+    best = -np.inf
+    for row in sorted(rows, key=lambda r: (value(r, cost) or 0, -sign * (value(r, metric) or 0))):
+        quality = sign * (value(row, metric) or 0)
+        if quality > best:
+            front.append(row)
+            best = quality
+    return front
+
+
+def value(row: QualityRow, measure: Measure) -> float | None:
+    """What a row says of a measure."""
+    found = getattr(row, measure.field)
+    return None if found is None else float(found)
+
+
+def draw_grid(pictures: Sequence[GridPicture], edges: np.ndarray, title: str) -> Figure:
+    """Whole pictures, a crop, and FLIP maps, a method a column.
+
+    edges:  (H, W) bool; the crop is the window that has most of them
+    """
+    crop = fullest_window(edges)
+    figure, axes = plt.subplots(
+        3, len(pictures), figsize=(2.6 * len(pictures), 8), layout="constrained", squeeze=False
+    )
+    for place in axes.flat:
+        place.set_axis_off()
+    for column, one in zip(axes.T, pictures, strict=True):
+        column[0].imshow(one.picture)
+        column[0].set_title(one.title, fontsize=9)
+        column[1].imshow(one.picture[crop], interpolation="nearest")
+        if one.error is not None:
+            column[2].imshow(one.error, cmap="magma", vmin=0, vmax=1)
+            column[2].set_title(f"FLIP {one.error.mean():.3f}", fontsize=9)
+    figure.suptitle(title)
+    return figure
+
+
+def fullest_window(weights: np.ndarray) -> tuple[slice, slice]:
+    """The window of a quarter of the height and width that has the largest sum.
+
+    weights:  (H, W)
+    """
+    h, w = (max(length // 4, 1) for length in weights.shape)
+    sums = np.pad(weights.astype(float), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    windows = sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]
+    row, column = np.unravel_index(windows.argmax(), windows.shape)
+    return slice(row, row + h), slice(column, column + w)
+
+
+def save_figure(figure: Figure, path: Path, formats: Sequence[str]) -> None:
+    """Write a figure in each format, the suffix added; closes it."""
+    for form in formats:
+        file = path.with_suffix(f".{form}")
+        write_atomically(
+            file, lambda beside, form=form: figure.savefig(beside, format=form, dpi=90)
+        )
+    plt.close(figure)

@@ -1,0 +1,241 @@
+"""Samples per ray against quality and cost, for every method: train, measure, report.
+
+OUT/<scene>/<variant>/<network>/    run folders, resumed or skipped
+OUT/<scene>/<variant>/S4_….png      one view, for the picture grids
+OUT/results.json, results.csv       one row a scene, method and sample count
+OUT/plots, OUT/report.html          what they say
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+from rich.console import Console
+
+from donerf.config import Config, load_config
+from donerf.data.dataset import Dataset, load_dataset
+from donerf.evaluation.cost import parameter_mflop
+from donerf.evaluation.edges import depth_edges
+from donerf.evaluation.metrics import flip_map
+from donerf.evaluation.quality import evaluate, options_for
+from donerf.evaluation.quality_rows import QualityRow, machine_name, read_rows, write_rows
+from donerf.evaluation.sweep_training import Budget, NotTrainedError, Trainings
+from donerf.evaluation.variants import ABLATIONS, Variant, choose_variants
+from donerf.files import write_atomically
+from donerf.renderer import Renderer, make_renderer
+from donerf.scene_file import Scene
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """What is compared, and where it goes.
+
+    configs:    one TOML file a scene; its name is the scene's
+    samples:    per ray, of the methods that have a choice
+    views:      how many of the test views, evenly; None: all
+    may_train:  false: only what is trained already is measured
+    """
+
+    configs: tuple[Path, ...]
+    methods: tuple[str, ...]
+    samples: tuple[int, ...]
+    out: Path
+    ablations: bool = False
+    budget: Budget = field(default_factory=Budget)
+    views: int | None = None
+    may_train: bool = True
+
+
+def run_sweep(
+    settings: SweepSettings, console: Console
+) -> tuple[list[QualityRow], list[SceneSweep]]:
+    """Train and measure what is missing, and write the rows after every variant."""
+    variants = choose_variants(settings.methods, settings.ablations)
+    if not settings.configs or not settings.samples or min(settings.samples) < 1:
+        raise ValueError(
+            "a benchmark needs a config and sample counts of 1 or more, got "
+            f"{len(settings.configs)} configs and {list(settings.samples)}"
+        )
+    names = [path.stem for path in settings.configs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"each config must have its own file name, got {', '.join(names)}")
+    rows, scenes = read_rows(settings.out), list[SceneSweep]()
+    for path in settings.configs:
+        config = load_config(path)
+        scene = SceneSweep(path.stem, config, settings, console)
+        scenes.append(scene)
+        for variant in variants:
+            # Rows of networks that are gone, or of views that are not asked for, are not kept.
+            others = [row for row in rows if (row.scene, row.method) != (path.stem, variant.name)]
+            rows = others + scene.rows_of(variant, [row for row in rows if row not in others])
+            write_rows(rows, settings.out)
+    asked = {(scene, variant.name) for scene in names for variant in variants}
+    for scene, method in sorted({(row.scene, row.method) for row in rows} - asked):
+        console.print(f"{scene}: {method} as measured before", highlight=False)
+    return rows, scenes
+
+
+class SceneSweep:
+    """The variants of one scene on its test views."""
+
+    def __init__(
+        self, name: str, config: Config, settings: SweepSettings, console: Console
+    ) -> None:
+        self.name, self.config, self.settings, self.console = name, config, settings, console
+        self.folder = settings.out / name
+        self.trainings = Trainings(
+            config, self.folder, settings.budget, settings.may_train, console
+        )
+        self.views = some_views(
+            load_dataset(config.scene.folder, "test", config.scene.downscale), settings.views
+        )
+        self.grid_samples = min(settings.samples, key=lambda count: abs(count - 4))
+
+    def edges(self) -> np.ndarray:
+        """Where depth jumps in the first view, (H, W) bool; nowhere without depth maps."""
+        if self.views.distances is None:
+            return np.zeros(self.views.colors.shape[1:3], bool)
+        return depth_edges(self.views.distances[0])
+
+    def rows_of(self, variant: Variant, known: Sequence[QualityRow]) -> list[QualityRow]:
+        """A row for each sample count; those measured before are taken over."""
+        blank = QualityRow(
+            self.name,
+            variant.name,
+            variant.title,
+            0,
+            is_ablation=variant in ABLATIONS,
+            is_bound=variant.is_bound,
+        )
+        if variant in ABLATIONS and variant.config(self.config) == self.config:
+            return [replace(blank, note="this is what the config says already: see donerf")]
+        try:
+            scene = self.trainings.scene_of(variant)
+        except NotTrainedError as error:
+            self.console.print(f"{self.name}: {error}", highlight=False, markup=False)
+            return [replace(blank, note=str(error))]
+        # The compiled path would hand other placements on; a row must name who really rendered it.
+        backend = "auto" if variant.placement == "oracle" else "eager"
+        renderer = make_renderer(scene, self.config.device, self.config.precision, backend)
+        try:
+            return self._measured(variant, scene, renderer, known, blank)
+        finally:
+            renderer.close()
+
+    def _measured(
+        self,
+        variant: Variant,
+        scene: Scene,
+        renderer: Renderer,
+        known: Sequence[QualityRow],
+        blank: QualityRow,
+    ) -> list[QualityRow]:
+        height, width = self.views.colors.shape[1:3]
+        info = renderer.info
+        stands_on = ("nerf",) if variant.is_nerf else ("oracle", "shading")
+        if variant.placement != "oracle":
+            stands_on = ("shading",)  # The file has an oracle, which it never asks.
+        trained = [scene.metadata.provenance[part] for part in stands_on]
+        blank = replace(
+            blank,
+            backend=info.backend,
+            precision=info.precision,
+            views=len(self.views.cameras),
+            size=(width, height),
+            train_seconds=sum(part["seconds"] for part in trained),
+            train_steps=" + ".join(str(part["steps"]) for part in trained),
+            sha256=scene.metadata.sha256,
+            machine=machine_name(),
+        )
+        rows = []
+        for samples in info.sample_counts or self.settings.samples:
+            row = replace(blank, samples=samples)
+            before = [old for old in known if old.is_same_measurement(row)]
+            rows.append(before[0] if before else self._measure(row, variant, scene, renderer))
+        stale = {old.sha256 for old in known if old.sha256} - {scene.metadata.sha256}
+        if stale:
+            self.console.print(
+                f"{self.name}: {variant.name} was measured with other networks before; those "
+                "numbers are replaced",
+                highlight=False,
+            )
+        self._save_picture(variant, scene, renderer)
+        return rows
+
+    def picture(self, method: str, samples: int, sha256: str) -> Path:
+        """Where a method's picture of the first view lies."""
+        return self.folder / method / f"S{samples}_{sha256[:8]}.png"
+
+    def _measure(
+        self, row: QualityRow, variant: Variant, scene: Scene, renderer: Renderer
+    ) -> QualityRow:
+        found = evaluate(renderer, scene, self.views, row.samples, variant.placement)
+        self.console.print(
+            f"{self.name}: {variant.name}, S = {row.samples}: {found.psnr:.2f} dB", highlight=False
+        )
+        return replace(
+            row,
+            psnr=found.psnr,
+            ssim=found.ssim,
+            flip=found.flip,
+            edge_psnr=found.edge_psnr,
+            edge_ssim=found.edge_ssim,
+            edge_flip=found.edge_flip,
+            mflop=found.mflop_per_pixel,
+            mflop_formula=parameter_mflop(scene, row.samples, variant.placement),
+            ms=found.ms_per_frame,
+        )
+
+    def _save_picture(self, variant: Variant, scene: Scene, renderer: Renderer) -> None:
+        """The first view, for the grids; the name says of which networks it is."""
+        samples = (renderer.info.sample_counts or (self.grid_samples,))[0]
+        path = self.picture(variant.name, samples, scene.metadata.sha256)
+        if path.exists():
+            return
+        options = options_for(self.views, 0, samples, variant.placement)
+        frame = renderer.render(self.views.cameras[0], options)
+        assert frame is not None, "nobody cancels a benchmark"
+        picture = frame.image[..., :3].cpu().numpy()
+        write_atomically(path, lambda beside: iio.imwrite(beside, picture))
+
+
+@dataclass(frozen=True)
+class GridPicture:
+    """One method's picture of a view; error: (H, W) FLIP, None where it is not installed."""
+
+    title: str
+    picture: np.ndarray
+    error: np.ndarray | None
+
+
+def grid_pictures(sweep: SceneSweep, rows: Sequence[QualityRow]) -> list[GridPicture]:
+    """The truth and every measured method's picture of the first view, with its FLIP map."""
+    truth = sweep.views.colors[0].numpy()
+    found = [GridPicture("truth", truth, None)]
+    for row in rows:
+        path = sweep.picture(row.method, row.samples, row.sha256)
+        if row.scene == sweep.name and row.is_measured and not row.is_ablation and path.exists():
+            picture = iio.imread(path)
+            error = flip_map(picture, truth)
+            title = f"{row.title}\n{row.samples} samples"
+            found.append(GridPicture(title, picture, None if error is None else error[1]))
+    return found
+
+
+def some_views(dataset: Dataset, count: int | None) -> Dataset:
+    """So many views of a data set, taken evenly; all of them where there are no more."""
+    total = len(dataset.cameras)
+    if count is None or count >= total:
+        return dataset
+    kept = [round(i * (total - 1) / max(count - 1, 1)) for i in range(count)]
+    return replace(
+        dataset,
+        cameras=[dataset.cameras[i] for i in kept],
+        names=[dataset.names[i] for i in kept],
+        colors=dataset.colors[kept],
+        distances=None if dataset.distances is None else dataset.distances[kept],
+    )

@@ -1,0 +1,152 @@
+"""Train what a quality benchmark still lacks: one run folder a network, resumed or skipped."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from donerf.config import Config, load_config
+from donerf.evaluation.variants import Network, Variant, narrowed
+from donerf.scene_file import Scene, load_scene
+from donerf.training.nerf import train_nerf
+from donerf.training.oracle import train_oracle
+from donerf.training.run import check_settings, checkpoints, resolve
+from donerf.training.shading import train_shading
+
+_TRIAL_STEPS = 40
+"""Timed to know how many steps some minutes have room for."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long each network trains: by steps of its kind, by minutes, or as its config says."""
+
+    oracle_steps: int | None = None
+    shading_steps: int | None = None
+    nerf_steps: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        steps = (self.oracle_steps, self.shading_steps, self.nerf_steps)
+        if self.minutes is not None and any(count is not None for count in steps):
+            raise ValueError("a budget is in steps or in minutes, got both; leave one out")
+        if (fewest := min((count for count in steps if count is not None), default=1)) < 1:
+            raise ValueError(f"a budget must be 1 step or more, got {fewest}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ValueError(f"a budget must be more than 0 minutes, got {self.minutes}")
+
+    def steps_of(self, network: Network) -> int | None:
+        """Steps asked for, None where none were."""
+        return getattr(self, f"{network}_steps")
+
+
+class NotTrainedError(ValueError):
+    """A variant has no networks to measure; says which and why."""
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """The trainings of one scene's variants.
+
+    folder:      holds <variant>/<network>, the run folders
+    may_train:   false: only what is there is taken
+    """
+
+    config: Config
+    folder: Path
+    budget: Budget
+    may_train: bool
+    console: Console
+
+    def scene_of(self, variant: Variant) -> Scene:
+        """The trained scene of a variant; NotTrainedError where it is missing or unfinished."""
+        config = variant.config(self.config)
+        if variant.is_nerf:
+            return self._trained(variant.name, "nerf", config)
+        base = variant.base or variant.name
+        self._trained(base, "oracle", config)
+        return self._trained(variant.name, "shading", config, self.folder / base / "oracle")
+
+    def _trained(
+        self, variant: str, network: Network, config: Config, oracle_run: Path | None = None
+    ) -> Scene:
+        run = self.folder / variant / network
+        oracle_steps = self._steps_of_oracle(oracle_run)
+        if oracle_steps is not None:
+            config = with_steps(config, "oracle", oracle_steps)
+        config = self._with_budget(narrowed(config, network), run, network, oracle_run)
+        begun = (run / "state.safetensors").exists()
+        if begun:
+            resolved = resolve(config, run, True, 1)
+            check_settings(run, resolved)
+        steps = getattr(config, f"{network}_training").steps
+        found = checkpoints(run)
+        if found and int(found[-1].stem) >= steps:
+            return load_scene(found[-1])
+        if not self.may_train:
+            came = f"{int(found[-1].stem)} of {steps} steps" if found else "nothing"
+            raise NotTrainedError(f"not measured: {variant}/{network} is trained for {came}")
+        self.console.print(f"training {variant}/{network}", highlight=False)
+        train(network, config, run, begun, oracle_run, self.console)
+        return load_scene(checkpoints(run)[-1])
+
+    def _steps_of_oracle(self, oracle_run: Path | None) -> int | None:
+        """As that run was begun with, since a shading run's settings hold its oracle's."""
+        return None if oracle_run is None else _begun(oracle_run, "oracle")
+
+    def _with_budget(
+        self, config: Config, run: Path, network: Network, oracle_run: Path | None
+    ) -> Config:
+        """The config with the steps of the budget; minutes are steps once a run is begun."""
+        steps = self.budget.steps_of(network)
+        if self.budget.minutes is not None:
+            steps = _begun(run, network)
+            if steps is None and self.may_train:
+                steps = steps_in(self.budget.minutes, network, config, oracle_run)
+        return config if steps is None else with_steps(config, network, steps)
+
+
+def train(
+    network: Network,
+    config: Config,
+    run: Path,
+    resume: bool,
+    oracle_run: Path | None,
+    console: Console,
+) -> Scene:
+    """One of the three loops."""
+    if network == "oracle":
+        return train_oracle(config, run, resume, console)
+    if network == "nerf":
+        return train_nerf(config, run, resume, console)
+    assert oracle_run is not None
+    return train_shading(config, run, oracle_run, resume, console)
+
+
+def with_steps(config: Config, network: Network, steps: int) -> Config:
+    """The config with another length of one training; its warm-up is a tenth of it at most."""
+    section = f"{network}_training"
+    training = getattr(config, section)
+    warmup = min(training.warmup_steps, steps // 10)
+    changed = training.model_copy(update={"steps": steps, "warmup_steps": warmup})
+    return config.model_copy(update={section: changed})
+
+
+def steps_in(minutes: float, network: Network, config: Config, oracle_run: Path | None) -> int:
+    """How many steps such a training does in some minutes here, by a short trial of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        run, trial = Path(folder) / "trial", with_steps(config, network, _TRIAL_STEPS)
+        train(network, trial, run, False, oracle_run, Console(quiet=True))
+        last = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    # The clock of a run stands at the step before while a checkpoint is written.
+    return max(int(minutes * 60 * (_TRIAL_STEPS - 1) / max(last["seconds"], 0.01)), 1)
+
+
+def _begun(run: Path, network: Network) -> int | None:
+    """Steps that a run folder was begun with; None of no run."""
+    file = run / "config.toml"
+    return getattr(load_config(file), f"{network}_training").steps if file.exists() else None

@@ -1,0 +1,113 @@
+"""What the quality benchmark compares: methods and ablations, each a change of a scene's config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from donerf.config import Config, Placement, parse_config
+
+Network = Literal["oracle", "shading", "nerf"]
+
+_CONCERNS: dict[Network, tuple[str, ...]] = {
+    "oracle": ("scene", "cell", "oracle", "targets", "oracle_training"),
+    "shading": (
+        *("scene", "cell", "oracle", "targets", "oracle_training"),
+        *("shading", "compositing", "shading_training"),
+    ),
+    "nerf": ("scene", "cell", "nerf", "nerf_training"),
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One curve of the benchmark.
+
+    changes:    by section of the config, what differs from the scene's own
+    placement:  who says where its samples go, in training and in rendering
+    base:       the variant whose oracle it stands on; None: it trains its own
+    is_bound:   it is told what no renderer knows, and bounds what one can reach
+    """
+
+    name: str
+    title: str
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    placement: Placement = "oracle"
+    base: str | None = None
+    is_nerf: bool = False
+    is_bound: bool = False
+
+    def config(self, config: Config) -> Config:
+        """The scene's config with this variant's changes."""
+        tree = config.model_dump()
+        for section, values in self.changes.items():
+            tree[section] = tree[section] | dict(values)
+        return parse_config(tree, f"the variant '{self.name}'")
+
+
+def _placed(placement: Placement) -> dict[str, dict[str, Any]]:
+    return {"shading_training": {"placement": placement}}
+
+
+METHODS = (
+    Variant("donerf", "oracle (ours)"),
+    Variant("uniform", "uniform in log depth", _placed("uniform"), "uniform", "donerf"),
+    Variant(
+        "true-depth", "true depth", _placed("true-depth"), "true-depth", "donerf", is_bound=True
+    ),
+    Variant("regression", "depth regression", {"oracle": {"answer": "depth"}}),
+    Variant("nerf", "NeRF", {"cell": {"depth": "linear", "warp": "none"}}, is_nerf=True),
+    Variant(
+        "nerf-log-warp",
+        "NeRF (log + warp)",
+        {"cell": {"depth": "log", "warp": "inverse-sqrt-distance"}},
+        is_nerf=True,
+    ),
+)
+
+ABLATIONS = (
+    Variant("no-unification", "ray unification off", {"cell": {"rays": "camera"}}),
+    Variant("no-log", "log depth off", {"cell": {"depth": "linear"}}),
+    Variant("no-warp", "warp off", {"cell": {"warp": "none"}}),
+    *(
+        Variant(
+            f"screen-{size}", f"screen filter {size}x{size}", {"targets": {"screen_filter": size}}
+        )
+        for size in (1, 3, 5)
+    ),
+    Variant("no-depth-filter", "depth filter off", {"targets": {"depth_filter": 0}}),
+    *(
+        Variant(f"bins-{bins}", f"{bins} bins", {"oracle": {"bins": bins}})
+        for bins in (32, 64, 128)
+    ),
+    *(
+        Variant(f"input-{kind}", f"oracle input: {kind}", {"oracle": {"input": kind}})
+        for kind in ("points", "encoded")
+    ),
+)
+
+
+def choose_variants(methods: tuple[str, ...], ablations: bool) -> tuple[Variant, ...]:
+    """The variants by name, ours among them wherever another one stands on it or is held to it.
+
+    Raises ValueError for a name that no method has.
+    """
+    known = {variant.name: variant for variant in METHODS}
+    for name in methods:
+        if name not in known:
+            raise ValueError(f"a method must be one of {', '.join(known)}, got '{name}'")
+    chosen = [variant for variant in METHODS if variant.name in methods]
+    is_needed = ablations or any(variant.base == "donerf" for variant in chosen)
+    if is_needed and "donerf" not in methods:
+        chosen.insert(0, known["donerf"])
+    return (*chosen, *(ABLATIONS if ablations else ()))
+
+
+def narrowed(config: Config, network: Network) -> Config:
+    """What of a config concerns a network, all else at its default.
+
+    A run must go on with the settings that it was begun with; others may change meanwhile.
+    """
+    concerns = (*_CONCERNS[network], "device", "precision")
+    return Config.model_validate({key: getattr(config, key) for key in concerns})

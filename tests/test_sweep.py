@@ -1,0 +1,266 @@
+"""The quality benchmark: what it trains, what it takes over, what it refuses, and its report."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from donerf.cli import run
+from donerf.config import load_config
+from donerf.data.procedural import write_procedural_dataset
+from donerf.evaluation.edges import depth_edges
+from donerf.evaluation.metrics import compare, psnr
+from donerf.evaluation.quality_plots import COSTS, METRICS, fullest_window, pareto_front
+from donerf.evaluation.quality_report import table
+from donerf.evaluation.quality_rows import QualityRow, read_rows, write_rows
+from donerf.evaluation.sweep import SweepSettings, run_sweep
+from donerf.evaluation.sweep_training import Budget, Trainings, steps_in
+from donerf.evaluation.variants import ABLATIONS, METHODS, choose_variants, narrowed
+
+ROOT = Path(__file__).resolve().parent.parent
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smoke config, on a smaller scene and with fewer steps."""
+    folder = tmp_path_factory.mktemp("sweep")
+    write_procedural_dataset(folder / "data", size=(24, 18), views=(4, 1, 2), seed=3)
+    text = (ROOT / "configs/smoke.toml").read_text(encoding="utf-8")
+    text = text.replace("out/smoke_data", (folder / "data").as_posix())
+    text = re.sub(r"(?<=\n)steps = \d+", "steps = 4", text)
+    (folder / "tiny.toml").write_text(re.sub(r"warmup_steps = \d+", "warmup_steps = 0", text))
+    return folder / "tiny.toml"
+
+
+def settings_for(config: Path, out: Path, *methods: str, **changes) -> SweepSettings:
+    return SweepSettings((config,), methods or ("donerf",), (1, 2), out, **changes)
+
+
+@pytest.fixture(scope="module")
+def whole(config_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished benchmark of all methods, by the command."""
+    out = tmp_path_factory.mktemp("out") / "whole"
+    run(["benchmark", "quality", str(config_file), "--out", str(out), "--samples", "1,2"])
+    return out
+
+
+def test_the_command_measures_every_method_and_writes_a_report_that_needs_no_network(whole: Path):
+    rows = read_rows(whole)
+
+    assert {row.method for row in rows} == {variant.name for variant in METHODS}
+    assert all(row.psnr and row.edge_psnr and row.flip and row.ms for row in rows)
+    assert {row.samples for row in rows if row.method == "uniform"} == {1, 2}
+    assert {row.samples for row in rows if row.method == "nerf"} == {32}
+    with (whole / "results.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(rows)
+    for name in ("tiny_curves.png", "tiny_curves.svg", "tiny_pictures.png"):
+        assert (whole / "plots" / name).stat().st_size > 1000
+    html = (whole / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=[\"'](?!data:)", html)
+    assert html.count("<img") == 2 and "NeRF (log + warp)" in html
+
+
+def test_methods_without_an_oracle_do_not_pay_for_it(whole: Path):
+    cost = {(row.method, row.samples): row for row in read_rows(whole)}
+    ours, uniform = cost["donerf", 1].mflop, cost["uniform", 1].mflop
+    assert ours is not None and uniform is not None
+
+    assert uniform < ours
+    assert cost["true-depth", 1].mflop == uniform
+    assert cost["regression", 1].mflop != ours
+    made_by = {method: row.backend for (method, _), row in cost.items()}
+    assert (made_by["donerf"], made_by["uniform"], made_by["nerf"]) == ("cpu", "eager", "nerf")
+    steps = {method: row.train_steps for (method, _), row in cost.items()}
+    assert (steps["donerf"], steps["uniform"], steps["nerf"]) == ("4 + 4", "4", "4")
+
+
+def test_a_second_run_trains_and_measures_nothing(
+    config_file: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def forbidden(*_: object) -> None:
+        raise AssertionError("this is done already")
+
+    before = (whole / "results.json").read_bytes()
+    monkeypatch.setattr("donerf.evaluation.sweep_training.train", forbidden)
+    monkeypatch.setattr("donerf.evaluation.sweep.evaluate", forbidden)
+    methods = tuple(variant.name for variant in METHODS)
+    run_sweep(settings_for(config_file, whole, *methods), QUIET)
+
+    assert (whole / "results.json").read_bytes() == before
+
+
+def test_what_is_not_trained_or_unfinished_is_named_and_not_measured(
+    config_file: Path, tmp_path: Path
+):
+    half = settings_for(config_file, tmp_path, budget=Budget(shading_steps=2))
+    run_sweep(half, QUIET)
+    # The oracle is finished; the shading run becomes one of a longer training that was stopped.
+    file = tmp_path / "tiny/donerf/shading/config.toml"
+    text, found = re.subn(r"(?s)(\[shading_training\].*?steps = )2\b", r"\g<1>4", file.read_text())
+    assert found == 1
+    file.write_text(text)
+    asked = settings_for(config_file, tmp_path, "donerf", "nerf", may_train=False)
+    rows, _ = run_sweep(asked, QUIET)
+
+    notes = {row.method: row.note for row in rows}
+    assert notes["donerf"] == "not measured: donerf/shading is trained for 2 of 4 steps"
+    assert notes["nerf"] == "not measured: nerf/nerf is trained for nothing"
+    assert all(row.psnr is None for row in rows)
+    assert "2 of 4 steps" in table(rows)
+
+    rows, _ = run_sweep(replace(asked, may_train=True, methods=("donerf",)), QUIET)
+    resumed = [row for row in rows if row.method == "donerf"]
+    assert [row.train_steps for row in resumed] == ["4 + 4", "4 + 4"]
+
+
+def test_a_run_with_other_settings_is_refused(config_file: Path, whole: Path):
+    longer = settings_for(config_file, whole, budget=Budget(oracle_steps=5))
+
+    with pytest.raises(ValueError, match="'oracle_training.steps' was 4, is 5"):
+        run_sweep(longer, QUIET)
+
+
+def test_numbers_of_other_networks_are_measured_again(config_file: Path, tmp_path: Path):
+    rows, _ = run_sweep(settings_for(config_file, tmp_path), QUIET)
+    others = [replace(row, sha256="0" * 64, psnr=99.0) for row in rows]
+    write_rows(others, tmp_path)
+    console = Console(record=True, width=200, file=io.StringIO())
+    again, _ = run_sweep(settings_for(config_file, tmp_path), console)
+
+    assert [row.psnr for row in again] == [row.psnr for row in rows]
+    assert "measured with other networks before" in console.export_text()
+
+
+def test_results_of_another_version_are_refused(config_file: Path, tmp_path: Path):
+    (tmp_path / "results.json").write_text(json.dumps({"version": 0, "rows": []}))
+
+    with pytest.raises(ValueError, match="must have version 1, it has 0"):
+        run_sweep(settings_for(config_file, tmp_path), QUIET)
+    (tmp_path / "results.json").write_text("[1]")
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_rows(tmp_path)
+
+
+def test_unknown_methods_and_impossible_budgets_are_refused():
+    with pytest.raises(ValueError, match="a method must be one of donerf, .*, got 'gaussians'"):
+        choose_variants(("gaussians",), False)
+    with pytest.raises(ValueError, match="in steps or in minutes"):
+        Budget(oracle_steps=1, minutes=1)
+    with pytest.raises(ValueError, match="more than 0 minutes"):
+        Budget(minutes=0)
+    with pytest.raises(ValueError, match="1 step or more"):
+        Budget(nerf_steps=0)
+
+
+def test_ours_comes_along_where_others_stand_on_it():
+    assert [variant.name for variant in choose_variants(("uniform",), False)] == [
+        "donerf",
+        "uniform",
+    ]
+    assert [variant.name for variant in choose_variants(("nerf",), False)] == ["nerf"]
+    assert choose_variants(("nerf",), True)[0].name == "donerf"
+
+
+def test_each_ablation_changes_one_setting_or_none(config_file: Path):
+    config = load_config(config_file)
+
+    for variant in ABLATIONS:
+        tree, changed = config.model_dump(), variant.config(config).model_dump()
+        differences = [
+            (section, key)
+            for section, values in tree.items()
+            if isinstance(values, dict)
+            for key in values
+            if values[key] != changed[section][key]
+        ]
+        assert len(differences) <= 1, variant.name
+
+
+@pytest.mark.parametrize("variant", ABLATIONS, ids=lambda variant: variant.name)
+def test_each_ablation_trains_and_keeps_its_switch_in_the_file(
+    config_file: Path, tmp_path: Path, variant
+):
+    config = load_config(config_file)
+    trainings = Trainings(config, tmp_path, Budget(oracle_steps=1, shading_steps=1), True, QUIET)
+    scene = trainings.scene_of(variant)
+
+    cell, networks = scene.cells[0].cell, scene.cells[0].networks
+    wanted = variant.config(config)
+    assert cell.ray_space == wanted.cell.rays
+    assert cell.warp == wanted.cell.warp
+    assert (cell.log_scale is None) == (wanted.cell.depth == "linear")
+    assert networks.oracle.settings == wanted.oracle
+    assert networks.shading is not None
+
+
+def test_other_sections_of_a_config_do_not_end_a_run(config_file: Path):
+    config = load_config(config_file)
+    other = config.model_copy(update={"nerf": config.nerf.model_copy(update={"width": 7})})
+
+    assert narrowed(config, "shading") == narrowed(other, "shading")
+    assert narrowed(config, "nerf") != narrowed(other, "nerf")
+
+
+def test_minutes_become_steps_that_grow_with_them(config_file: Path):
+    config = narrowed(load_config(config_file), "oracle")
+
+    assert steps_in(1e-9, "oracle", config, None) == 1
+    assert steps_in(1.0, "oracle", config, None) > 100
+
+
+def test_edges_are_the_pixels_on_both_sides_of_a_jump_in_depth():
+    distance = torch.full((5, 6), 2.0)
+    distance[:, 3:] = 3.0
+    distance[0, 0] = torch.inf
+    edges = depth_edges(distance)
+
+    expected = np.zeros((5, 6), bool)
+    expected[:, 2:4] = expected[:2, :2] = True
+    assert (edges == expected).all()
+    assert not depth_edges(torch.full((3, 3), torch.inf)).any()
+
+
+def test_edge_metrics_see_edges_alone(rng: np.random.Generator):
+    truth = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    picture, edges = truth.copy(), np.zeros((24, 24), bool)
+    edges[:, 12:14] = True
+    picture[:, 12] = 255 - picture[:, 12]
+    scores = compare(picture, truth, edges)
+
+    assert scores.edge_psnr == pytest.approx(psnr(picture[:, 12:14], truth[:, 12:14]))
+    assert scores.edge_psnr is not None
+    assert scores.edge_psnr < scores.psnr - 10
+    assert scores.edge_ssim is not None and scores.ssim is not None
+    assert scores.edge_ssim < scores.ssim
+    assert scores.edge_flip is not None and scores.flip is not None
+    assert scores.edge_flip > scores.flip
+    assert compare(picture, truth, ~edges & False).edge_psnr is None
+
+
+def test_the_pareto_front_holds_what_nothing_cheaper_beats():
+    psnr_of = {1: 20.0, 2: 25.0, 4: 24.0, 8: 26.0}
+    rows = [QualityRow("a", "m", "M", samples, psnr=p) for samples, p in psnr_of.items()]
+    rows.append(QualityRow("a", "n", "N", 8, psnr=27.0))
+    front = pareto_front(rows, COSTS[0], METRICS[0])
+
+    assert [(row.samples, row.psnr) for row in front] == [(1, 20.0), (2, 25.0), (8, 27.0)]
+    flips = [QualityRow("a", "m", "M", s, flip=f) for s, f in ((1, 0.3), (2, 0.1), (4, 0.2))]
+    assert [row.samples for row in pareto_front(flips, COSTS[0], METRICS[3])] == [1, 2]
+
+
+def test_the_crop_is_the_window_with_most_edges():
+    edges = np.zeros((40, 80), bool)
+    edges[15:20, 50:60] = True
+    rows, columns = fullest_window(edges)
+
+    assert (rows.stop - rows.start, columns.stop - columns.start) == (10, 20)
+    assert rows.start <= 15 and rows.stop >= 20
+    assert columns.start <= 50 and columns.stop >= 60
