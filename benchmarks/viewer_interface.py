@@ -10,6 +10,7 @@ screen on whatever OpenGL there is.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import json
 import os
@@ -198,14 +199,19 @@ def _growth(count: int, warm: int, act: Callable[[int], None]) -> float:
 
 
 def _resident() -> int:
+    """Bytes that are in use; what the C library keeps for the next tile is none."""
     gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _resize(rig: Rig, i: int) -> None:
     rig.window.resize(200 + 7 * i % 300, 150 + 11 * i % 250)
-    rig.step()
+    shown = rig.cockpit.loop.frames
+    rig.wait_for(lambda: rig.cockpit.loop.frames > shown)
 
 
 def _swap(rig: Rig, scene: Scene) -> None:

@@ -83,8 +83,10 @@ class OffscreenWindow:
         """Another size in pixels; 0x0 minimizes it."""
         self._is_minimized = min(width, height) < 1
         if not self._is_minimized and (width, height) != self._target.size:
-            self._target.release()
-            self._target = self.context.simple_framebuffer((width, height), 3)
+            old, self._target = self._target, self.context.simple_framebuffer((width, height), 3)
+            # GL must not be left with a framebuffer that is gone.
+            self._target.use()
+            _release(old)
         self.needs_redraw = True
 
     def move_pointer(self, x: float, y: float) -> None:
@@ -143,6 +145,8 @@ class OffscreenWindow:
         """Draw a picture."""
         self._target.viewport = (0, 0, *self._target.size)
         draw(self._target)
+        # What a screen does by showing it: otherwise commands pile up.
+        self.context.finish()
         self.presented += 1
         self.needs_redraw = False
 
@@ -180,7 +184,7 @@ class OffscreenWindow:
 
     def destroy(self) -> None:
         """Give the context back."""
-        self._target.release()
+        _release(self._target)
         self.context.release()
 
     def _tell(self, place: str, is_down: bool) -> None:
@@ -193,3 +197,12 @@ class OffscreenWindow:
             self.listener.hear_button(place, is_down)
         else:
             self.listener.hear_key(place, is_down)
+
+
+def _release(target: moderngl.Framebuffer) -> None:
+    """A framebuffer does not take what it draws into with it."""
+    parts = (*target.color_attachments, target.depth_attachment)
+    target.release()
+    for part in parts:
+        if part is not None:
+            part.release()
