@@ -1,4 +1,4 @@
-"""Make the pictures of docs/viewer.md: each mode, and the whole window with its tools.
+"""Make the pictures of docs/viewer.md and docs/viewer-tools.md: each mode, the window, its tools.
 
 python benchmarks/screenshots.py --data data/courtyard
 
@@ -11,6 +11,7 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
@@ -34,6 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 WINDOW = (1280, 800)
 MODE_SIZE = (480, 360)
+TOOLS_SIZE = (900, 600)
 PLACE = FlyPose(np.array([-1.25, -4.9, 1.75]), yaw=-0.12, pitch=-0.12)
 
 
@@ -43,11 +45,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "data" / "courtyard")
     parser.add_argument("--out", type=Path, default=IMAGES)
     parser.add_argument(
-        "--what", nargs="+", choices=("modes", "windows"), default=("modes", "windows")
+        "--what", nargs="+", choices=tuple(KINDS), default=tuple(KINDS), help="which of them"
     )
     options = parser.parse_args()
     for what in options.what:
-        {"modes": take_modes, "windows": take_windows}[what](options.data, options.out)
+        KINDS[what](options.data, options.out)
 
 
 def take_modes(data: Path, out: Path) -> None:
@@ -84,6 +86,37 @@ def take_windows(data: Path, out: Path) -> None:
     studio.settle()
     save(studio.picture(), out / "viewer-limits.webp")
     studio.close()
+
+
+def take_tools(data: Path, out: Path) -> None:
+    """The picture split against ground truth, and a film of a path while it is made."""
+    bare = Preferences().changed("panel", is_open=False)
+    bare = bare.changed("viewing", has_map=False, has_hud=False)
+    studio = Studio(data, TOOLS_SIZE, bare.changed("sampling", samples=1))
+    session, bench = studio.cockpit.session, studio.cockpit.bench
+    session.stand_at(4)
+    bench.comparison.with_truth()
+    studio.settle()
+    save(studio.picture(), out / "viewer-split.webp")
+    bench.comparison.stop()
+    session.prefer(Preferences().changed("panel", open_groups=("Camera and path",)))
+    for index in (0, 1, 5, 8):
+        session.stand_at(index)
+        bench.paths.add_key_frame()
+    studio.settle()
+    with TemporaryDirectory() as folder:
+        bench.paths.folder = Path(folder)
+        studio.window.press("E", is_control=True)
+        studio.wait_for(lambda: (bench.film.progress.frames if bench.film.progress else 0) > 40)
+        save(studio.picture(), out / "viewer-film.webp")
+        studio.close()
+
+
+KINDS: dict[str, Callable[[Path, Path], None]] = {
+    "modes": take_modes,
+    "windows": take_windows,
+    "tools": take_tools,
+}
 
 
 def save(pixels: np.ndarray, path: Path) -> None:
