@@ -1,6 +1,7 @@
 """Encoding, networks, placement, compositing, targets: by hand and against the definition."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
