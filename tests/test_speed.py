@@ -316,8 +316,8 @@ def test_settings_that_measure_nothing_are_refused():
         SpeedSettings([REFERENCE], samples=(0,))
     with pytest.raises(ValueError, match="at least 5 frames"):
         SpeedSettings([REFERENCE], frames=1)
-    with pytest.raises(ValueError, match="must be speed, got 'quality'"):
-        run(["benchmark", "quality"])
+    with pytest.raises(ValueError, match="must be quality or speed, got 'colour'"):
+        run(["benchmark", "colour"])
 
 
 def test_a_scene_without_colors_is_not_timed(scene: Scene, tmp_path: Path):
