@@ -118,12 +118,14 @@ class QualityOptions:
     """TOML files, one a scene"""
     out: Path
     """folder of runs, results and report; what is done there already is taken over"""
-    methods: str = "donerf,uniform,true-depth,regression,nerf,nerf-log-warp"
+    methods: str = "donerf,uniform,true-depth,regression,recipe,nerf,nerf-log-warp"
     """by name, with commas between"""
     samples: str = "1,2,4,8,16"
     """samples per ray, of the methods that have a choice"""
     ablations: bool = False
     """also leave out, or change, one step of the method at a time"""
+    downscale: Annotated[int | None, arg(metavar="N")] = None
+    """train and measure on pictures of 1/N of their size, in place of what the configs say"""
     oracle_steps: Annotated[int | None, arg(metavar="N")] = None
     """train each oracle so many steps, instead of what the config says"""
     shading_steps: Annotated[int | None, arg(metavar="N")] = None
@@ -270,6 +272,7 @@ def benchmark_quality(options: QualityOptions) -> None:
         ablations=options.ablations,
         budget=budget,
         views=options.views,
+        downscale=options.downscale,
         may_train=options.train,
     )
     from donerf.evaluation.quality_report import write_html

@@ -131,9 +131,13 @@ class TrainingSettings(Settings):
     rays_per_step: Positive = 8192
     """At most, for the shading network (see samples_per_step)."""
     learning_rate: PositiveFloat = 1e-2
-    """At its peak; a warm-up leads there and half a cosine leads away."""
+    """At its peak; a warm-up leads there."""
     final_learning_rate: PositiveFloat = 1e-4
+    decay: Literal["cosine", "exponential"] = "cosine"
+    """How the learning rate goes from its peak to its end."""
     warmup_steps: Annotated[int, Field(ge=0)] = 100
+    optimizer: Literal["muon", "adam"] = "muon"
+    """Of the hidden matrices; biases and the output layers are Adam's in any case."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Of the averaged weights, which are the ones that are saved."""
     moved_share: Share = 0.5

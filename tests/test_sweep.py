@@ -61,11 +61,11 @@ def test_the_command_measures_every_method_and_writes_a_report_that_needs_no_net
     assert {row.samples for row in rows if row.method == "nerf"} == {32}
     with (whole / "results.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(rows)
-    for name in ("tiny_curves.png", "tiny_curves.svg", "tiny_pictures.png"):
+    for name in ("tiny_curves.png", "tiny_curves.svg", "tiny_pictures.png", "tiny_training.svg"):
         assert (whole / "plots" / name).stat().st_size > 1000
     html = (whole / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"(src|href)=[\"'](?!data:)", html)
-    assert html.count("<img") == 2 and "NeRF (log + warp)" in html
+    assert html.count("<img") == 3 and "NeRF (log + warp)" in html
 
 
 def test_methods_without_an_oracle_do_not_pay_for_it(whole: Path):
@@ -181,7 +181,9 @@ def test_each_ablation_changes_one_setting_or_none(config_file: Path):
             for key in values
             if values[key] != changed[section][key]
         ]
-        assert len(differences) <= 1, variant.name
+        # Another optimizer or decay brings the learning rates that suit it.
+        of_loop = {("shading_training", key) for key in ("optimizer", "decay")}
+        assert len(differences) <= 1 or of_loop & {*differences}, variant.name
 
 
 @pytest.mark.parametrize("variant", ABLATIONS, ids=lambda variant: variant.name)

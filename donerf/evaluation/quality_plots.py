@@ -17,6 +17,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from donerf.evaluation.quality_rows import QualityRow
 from donerf.evaluation.sweep import GridPicture
+from donerf.evaluation.training_curves import TrainingCurve
 from donerf.files import write_atomically
 
 
@@ -111,6 +112,27 @@ def value(row: QualityRow, measure: Measure) -> float | None:
     """What a row says of a measure."""
     found = getattr(row, measure.field)
     return None if found is None else float(found)
+
+
+def draw_training(curves: Sequence[TrainingCurve], title: str) -> Figure:
+    """Quality on the validation views against the time and the arithmetic of training."""
+    figure, (over_time, over_work) = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
+    for i, curve in enumerate(curves):
+        psnr = [point.psnr for point in curve.points]
+        marker = _MARKERS[i % len(_MARKERS)]
+        label = f"{curve.title}, {curve.samples} samples"
+        over_time.plot([p.seconds / 60 for p in curve.points], psnr, marker=marker, label=label)
+        over_work.plot([p.tflop for p in curve.points], psnr, marker=marker, label=label)
+    over_time.set(xlabel="minutes of training, all networks")
+    over_work.set(xlabel="TFLOP of training, all networks")
+    for place in (over_time, over_work):
+        place.set(xscale="log", ylabel="PSNR on validation rays (dB)")
+        place.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        place.grid(alpha=0.3)
+    if curves:
+        over_work.legend(fontsize=8)
+    figure.suptitle(title)
+    return figure
 
 
 def draw_grid(pictures: Sequence[GridPicture], edges: np.ndarray, title: str) -> Figure:

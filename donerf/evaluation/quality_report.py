@@ -8,7 +8,7 @@ from dataclasses import replace
 from html import escape
 from pathlib import Path
 
-from donerf.evaluation.quality_plots import draw_curves, draw_grid, save_figure
+from donerf.evaluation.quality_plots import draw_curves, draw_grid, draw_training, save_figure
 from donerf.evaluation.quality_rows import QualityRow
 from donerf.evaluation.sweep import SceneSweep, grid_pictures
 from donerf.files import write_text
@@ -36,6 +36,8 @@ _COLUMNS: tuple[tuple[str, Callable[[QualityRow], str]], ...] = (
     ("rendered by", lambda row: f"{row.backend} {row.precision}"),
     ("training steps", lambda row: row.train_steps),
     ("training s", lambda row: _number(row.train_seconds, ".0f")),
+    ("training TFLOP", lambda row: _number(row.train_tflop, ".1f")),
+    ("PSNR dB, training views", lambda row: _number(row.train_psnr, ".2f")),
 )
 
 _LEGEND = """
@@ -44,7 +46,8 @@ Gaussian window of sigma 1.5; LDR-FLIP at 67 pixels per degree (smaller is bette
 pixels beside a jump in depth. MFLOP are counted from the matrix products while they run, a
 multiply-add is two; the formula is 2 (oracle + S shading) of all parameters. Rings mark the Pareto
 front; true depth, a bound and no method, is left out of it. Milliseconds compare only among rows
-that one renderer made.</p>
+that one renderer made. TFLOP of training are matrix products: a network that learns is passed
+three times, a frozen one once.</p>
 """
 
 
@@ -75,10 +78,13 @@ def _section(rows: Sequence[QualityRow], scene: SceneSweep, out: Path) -> str:
     plot, grid = out / "plots" / f"{scene.name}_curves", out / "plots" / f"{scene.name}_pictures"
     views = next((f"{r.views} test views of {r.size[0]}x{r.size[1]}" for r in own if r.views), "")
     save_figure(draw_curves(_comparable(methods), f"{scene.name}, {views}"), plot, ("png", "svg"))
+    training = out / "plots" / f"{scene.name}_training"
+    save_figure(draw_training(scene.curves, scene.name), training, ("png", "svg"))
     save_figure(draw_grid(grid_pictures(scene, rows), scene.edges(), scene.name), grid, ("png",))
     return (
         f"<h2>{escape(scene.name)}</h2><p>{views}</p>"
         f"{_image(plot.with_suffix('.svg'), 'svg+xml')}{table(methods)}"
+        f"{_image(training.with_suffix('.svg'), 'svg+xml')}"
         f"{_image(grid.with_suffix('.png'), 'png')}{_ablations(own)}"
     )
 

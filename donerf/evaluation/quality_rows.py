@@ -26,6 +26,8 @@ class QualityRow:
     mflop_formula:    2 (oracle + S shading), of all parameters, as the paper counts
     ms:               a frame, on `machine`
     train_seconds:    of all networks that it stands on
+    train_tflop:      of the matrix products in these trainings
+    train_psnr:       on views that it was trained on; at one sample count
     sha256:           of the networks
     note:             why a row was not measured
     """
@@ -48,6 +50,8 @@ class QualityRow:
     views: int = 0
     size: tuple[int, int] = (0, 0)
     train_seconds: float | None = None
+    train_tflop: float | None = None
+    train_psnr: float | None = None
     train_steps: str = ""
     sha256: str = ""
     machine: str = ""

@@ -3,13 +3,15 @@
 OUT/<scene>/<variant>/<network>/    run folders, resumed or skipped
 OUT/<scene>/<variant>/S4_….png      one view, for the picture grids
 OUT/results.json, results.csv       one row a scene, method and sample count
+OUT/training.json                   quality on the validation views after so much training
 OUT/plots, OUT/report.html          what they say
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -21,13 +23,16 @@ from donerf.data.dataset import Dataset, load_dataset
 from donerf.evaluation.cost import parameter_mflop
 from donerf.evaluation.edges import depth_edges
 from donerf.evaluation.metrics import flip_map
-from donerf.evaluation.quality import evaluate, options_for
+from donerf.evaluation.quality import evaluate, options_for, write_report
 from donerf.evaluation.quality_rows import QualityRow, machine_name, read_rows, write_rows
 from donerf.evaluation.sweep_training import Budget, NotTrainedError, Trainings
-from donerf.evaluation.variants import ABLATIONS, Variant, choose_variants
+from donerf.evaluation.training_curves import TrainingCurve, training_cost, training_points
+from donerf.evaluation.variants import ABLATIONS, Network, Variant, choose_variants
 from donerf.files import write_atomically
 from donerf.renderer import Renderer, make_renderer
 from donerf.scene_file import Scene
+
+_TRAINING_VIEWS = 10
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class SweepSettings:
     configs:    one TOML file a scene; its name is the scene's
     samples:    per ray, of the methods that have a choice
     views:      how many of the test views, evenly; None: all
+    downscale:  of the pictures; None: as the configs say
     may_train:  false: only what is trained already is measured
     """
 
@@ -47,6 +53,7 @@ class SweepSettings:
     ablations: bool = False
     budget: Budget = field(default_factory=Budget)
     views: int | None = None
+    downscale: int | None = None
     may_train: bool = True
 
 
@@ -65,7 +72,7 @@ def run_sweep(
         raise ValueError(f"each config must have its own file name, got {', '.join(names)}")
     rows, scenes = read_rows(settings.out), list[SceneSweep]()
     for path in settings.configs:
-        config = load_config(path)
+        config = _scaled(load_config(path), settings.downscale)
         scene = SceneSweep(path.stem, config, settings, console)
         scenes.append(scene)
         for variant in variants:
@@ -73,10 +80,24 @@ def run_sweep(
             others = [row for row in rows if (row.scene, row.method) != (path.stem, variant.name)]
             rows = others + scene.rows_of(variant, [row for row in rows if row not in others])
             write_rows(rows, settings.out)
+    write_report({"curves": _curves(scenes)}, settings.out / "training.json")
     asked = {(scene, variant.name) for scene in names for variant in variants}
     for scene, method in sorted({(row.scene, row.method) for row in rows} - asked):
         console.print(f"{scene}: {method} as measured before", highlight=False)
     return rows, scenes
+
+
+def _scaled(config: Config, downscale: int | None) -> Config:
+    if downscale is None:
+        return config
+    if downscale < 1:
+        raise ValueError(f"a downscale must be 1 or more, got {downscale}")
+    scene = config.scene.model_copy(update={"downscale": downscale})
+    return config.model_copy(update={"scene": scene})
+
+
+def _curves(scenes: Sequence[SceneSweep]) -> list[dict[str, object]]:
+    return [asdict(curve) for scene in scenes for curve in scene.curves]
 
 
 class SceneSweep:
@@ -93,7 +114,22 @@ class SceneSweep:
         self.views = some_views(
             load_dataset(config.scene.folder, "test", config.scene.downscale), settings.views
         )
+        # Pictures and training views are looked at with so many samples, or what is nearest.
         self.grid_samples = min(settings.samples, key=lambda count: abs(count - 4))
+        self.curves: list[TrainingCurve] = []
+
+    @cached_property
+    def training_views(self) -> Dataset:
+        """Some views that the networks were trained on: how much better these are is the gap."""
+        scene = self.config.scene
+        return some_views(load_dataset(scene.folder, "train", scene.downscale), _TRAINING_VIEWS)
+
+    def runs(self, variant: Variant) -> dict[Network, Path]:
+        """The trainings that a variant's pictures stand on, in their order."""
+        networks: tuple[Network, ...] = ("nerf",) if variant.is_nerf else ("oracle", "shading")
+        if variant.placement != "oracle":
+            networks = ("shading",)  # The file has an oracle, which it never asks.
+        return {network: self.trainings.run_folder(variant, network) for network in networks}
 
     def edges(self) -> np.ndarray:
         """Where depth jumps in the first view, (H, W) bool; nowhere without depth maps."""
@@ -136,10 +172,8 @@ class SceneSweep:
     ) -> list[QualityRow]:
         height, width = self.views.colors.shape[1:3]
         info = renderer.info
-        stands_on = ("nerf",) if variant.is_nerf else ("oracle", "shading")
-        if variant.placement != "oracle":
-            stands_on = ("shading",)  # The file has an oracle, which it never asks.
-        trained = [scene.metadata.provenance[part] for part in stands_on]
+        runs = self.runs(variant)
+        trained = [scene.metadata.provenance[part] for part in runs]
         blank = replace(
             blank,
             backend=info.backend,
@@ -147,10 +181,16 @@ class SceneSweep:
             views=len(self.views.cameras),
             size=(width, height),
             train_seconds=sum(part["seconds"] for part in trained),
+            train_tflop=training_cost(runs, scene),
             train_steps=" + ".join(str(part["steps"]) for part in trained),
             sha256=scene.metadata.sha256,
             machine=machine_name(),
         )
+        if variant not in ABLATIONS:
+            count = max(info.sample_counts or (self.grid_samples,))
+            points = training_points(runs, scene, count)
+            curve = TrainingCurve(self.name, variant.name, variant.title, count, points)
+            self.curves.append(curve)
         rows = []
         for samples in info.sample_counts or self.settings.samples:
             row = replace(blank, samples=samples)
@@ -177,8 +217,13 @@ class SceneSweep:
         self.console.print(
             f"{self.name}: {variant.name}, S = {row.samples}: {found.psnr:.2f} dB", highlight=False
         )
+        seen = None
+        if row.samples in (self.grid_samples, *(renderer.info.sample_counts or ())):
+            views = self.training_views
+            seen = evaluate(renderer, scene, views, row.samples, variant.placement).psnr
         return replace(
             row,
+            train_psnr=seen,
             psnr=found.psnr,
             ssim=found.ssim,
             flip=found.flip,

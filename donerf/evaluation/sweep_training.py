@@ -66,31 +66,35 @@ class Trainings:
         """The trained scene of a variant; NotTrainedError where it is missing or unfinished."""
         config = variant.config(self.config)
         if variant.is_nerf:
-            return self._trained(variant.name, "nerf", config)
-        base = variant.base or variant.name
-        self._trained(base, "oracle", config)
-        return self._trained(variant.name, "shading", config, self.folder / base / "oracle")
+            return self._trained(variant, "nerf", config)
+        self._trained(variant, "oracle", config)
+        return self._trained(variant, "shading", config)
 
-    def _trained(
-        self, variant: str, network: Network, config: Config, oracle_run: Path | None = None
-    ) -> Scene:
-        run = self.folder / variant / network
+    def run_folder(self, variant: Variant, network: Network) -> Path:
+        """Where a network of a variant is trained, or the one that it stands on was."""
+        owner = variant.base or variant.name if network == "oracle" else variant.name
+        return self.folder / owner / network
+
+    def _trained(self, variant: Variant, network: Network, config: Config) -> Scene:
+        run = self.run_folder(variant, network)
+        oracle_run = self.run_folder(variant, "oracle") if network == "shading" else None
         oracle_steps = self._steps_of_oracle(oracle_run)
         if oracle_steps is not None:
             config = with_steps(config, "oracle", oracle_steps)
-        config = self._with_budget(narrowed(config, network), run, network, oracle_run)
+        times = variant.steps_times.get(network, 1.0)
+        config = self._with_budget(narrowed(config, network), run, network, oracle_run, times)
         begun = (run / "state.safetensors").exists()
         if begun:
             resolved = resolve(config, run, True, 1)
             check_settings(run, resolved)
         steps = getattr(config, f"{network}_training").steps
-        found = checkpoints(run)
+        found, name = checkpoints(run), f"{run.parent.name}/{network}"
         if found and int(found[-1].stem) >= steps:
             return load_scene(found[-1])
         if not self.may_train:
             came = f"{int(found[-1].stem)} of {steps} steps" if found else "nothing"
-            raise NotTrainedError(f"not measured: {variant}/{network} is trained for {came}")
-        self.console.print(f"training {variant}/{network}", highlight=False)
+            raise NotTrainedError(f"not measured: {name} is trained for {came}")
+        self.console.print(f"training {name}", highlight=False)
         train(network, config, run, begun, oracle_run, self.console)
         return load_scene(checkpoints(run)[-1])
 
@@ -99,14 +103,18 @@ class Trainings:
         return None if oracle_run is None else _begun(oracle_run, "oracle")
 
     def _with_budget(
-        self, config: Config, run: Path, network: Network, oracle_run: Path | None
+        self, config: Config, run: Path, network: Network, oracle_run: Path | None, times: float
     ) -> Config:
-        """The config with the steps of the budget; minutes are steps once a run is begun."""
-        steps = self.budget.steps_of(network)
-        if self.budget.minutes is not None:
-            steps = _begun(run, network)
-            if steps is None and self.may_train:
-                steps = steps_in(self.budget.minutes, network, config, oracle_run)
+        """The config with the steps of the budget; minutes are steps once a run is begun.
+
+        times:  steps of this variant in place of one
+        """
+        if self.budget.minutes is None:
+            asked = self.budget.steps_of(network) or getattr(config, f"{network}_training").steps
+            return with_steps(config, network, round(asked * times))
+        steps = _begun(run, network)
+        if steps is None and self.may_train:
+            steps = steps_in(self.budget.minutes, network, config, oracle_run)
         return config if steps is None else with_steps(config, network, steps)
 
 

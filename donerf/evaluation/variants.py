@@ -28,6 +28,8 @@ class Variant:
     placement:  who says where its samples go, in training and in rendering
     base:       the variant whose oracle it stands on; None: it trains its own
     is_bound:   it is told what no renderer knows, and bounds what one can reach
+    steps_times: by network, how many of its steps are worth one of ours, where its batches are
+                smaller: so all see the same number of rays
     """
 
     name: str
@@ -37,6 +39,7 @@ class Variant:
     base: str | None = None
     is_nerf: bool = False
     is_bound: bool = False
+    steps_times: Mapping[Network, float] = field(default_factory=dict)
 
     def config(self, config: Config) -> Config:
         """The scene's config with this variant's changes."""
@@ -50,6 +53,20 @@ def _placed(placement: Placement) -> dict[str, dict[str, Any]]:
     return {"shading_training": {"placement": placement}}
 
 
+_PUBLISHED_LOOP: dict[str, Any] = {
+    **{"optimizer": "adam", "learning_rate": 5e-4, "final_learning_rate": 5e-5},
+    **{"decay": "exponential", "warmup_steps": 0, "ema_decay": 0.0, "moved_share": 0.0},
+    "rays_per_step": 4096,
+}
+_PUBLISHED_RECIPE: dict[str, dict[str, Any]] = {
+    "oracle": {"input": "points"},
+    "targets": {"screen_filter": 5, "depth_filter": 2, "sub_bin": False},
+    "compositing": {"rule": "published"},
+    "oracle_training": _PUBLISHED_LOOP,
+    "shading_training": _PUBLISHED_LOOP | {"samples": (4,), "jitter": 0.0},
+}
+"""Same networks as ours, everything else as published; see docs/quality.md."""
+
 METHODS = (
     Variant("donerf", "oracle (ours)"),
     Variant("uniform", "uniform in log depth", _placed("uniform"), "uniform", "donerf"),
@@ -57,6 +74,12 @@ METHODS = (
         "true-depth", "true depth", _placed("true-depth"), "true-depth", "donerf", is_bound=True
     ),
     Variant("regression", "depth regression", {"oracle": {"answer": "depth"}}),
+    Variant(
+        "recipe",
+        "published recipe, 4 samples",
+        _PUBLISHED_RECIPE,
+        steps_times={"oracle": 2.0, "shading": 5 / 3},
+    ),
     Variant("nerf", "NeRF", {"cell": {"depth": "linear", "warp": "none"}}, is_nerf=True),
     Variant(
         "nerf-log-warp",
@@ -65,6 +88,15 @@ METHODS = (
         is_nerf=True,
     ),
 )
+
+
+def _shaded(
+    name: str, title: str, compositing: dict[str, Any] | None = None, **training: Any
+) -> Variant:
+    """Another training of the shading network alone, under our oracle."""
+    changes = {"shading_training": training, "compositing": compositing or {}}
+    return Variant(name, title, changes, base="donerf")
+
 
 ABLATIONS = (
     Variant("no-unification", "ray unification off", {"cell": {"rays": "camera"}}),
@@ -85,6 +117,16 @@ ABLATIONS = (
         Variant(f"input-{kind}", f"oracle input: {kind}", {"oracle": {"input": kind}})
         for kind in ("points", "encoded")
     ),
+    Variant("no-sub-bin", "targets to whole bins", {"targets": {"sub_bin": False}}),
+    _shaded("published-rule", "published compositing", compositing={"rule": "published"}),
+    _shaded(
+        "adam", "Adam, no Muon", learning_rate=2e-3, final_learning_rate=2e-5, optimizer="adam"
+    ),
+    _shaded("exponential", "exponential decay, no warm-up", decay="exponential", warmup_steps=0),
+    _shaded("no-average", "weights not averaged", ema_decay=0.0),
+    _shaded("no-moved-rays", "rays not moved", moved_share=0.0),
+    _shaded("no-jitter", "samples not jittered", jitter=0.0),
+    _shaded("one-count", "trained with 4 samples only", samples=(4,)),
 )
 
 

@@ -54,28 +54,23 @@ class Trainer:
         self.network, self.settings = network, settings
         self.parameters = dict(network.named_parameters())
         self.averaged = {name: p.detach().clone() for name, p in self.parameters.items()}
-        outputs = {id(layer.weight) for layer in network.output_layers()}
-        hidden = [p for p in network.parameters() if p.ndim == 2 and id(p) not in outputs]
-        others = [p for p in network.parameters() if p.ndim != 2 or id(p) in outputs]
-        rate = settings.learning_rate
-        # Muon makes every direction of a hidden matrix learn at the same speed; Adam alone takes
-        # several times the steps to the same quality. Biases and outputs stay with Adam.
-        self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(hidden, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.Adam(others, lr=rate, eps=1e-15, fused=True),
-        ]
+        self.optimizers = optimizers_for(network, settings)
         self.generator = torch.Generator(device).manual_seed(settings.seed)
         self.step = 0
         self.rays = 0
         self.seconds = 0.0
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine down to the final rate."""
+        """Linear warm-up, then half a cosine, or a steady decay, down to the final rate."""
         settings = self.settings
         if step < settings.warmup_steps:
             return settings.learning_rate * (step + 1) / settings.warmup_steps
         progress = (step - settings.warmup_steps) / max(settings.steps - settings.warmup_steps, 1)
-        cosine = (1 + math.cos(math.pi * min(progress, 1))) / 2
+        progress = min(progress, 1)
+        if settings.decay == "exponential":
+            ratio = settings.final_learning_rate / settings.learning_rate
+            return settings.learning_rate * ratio**progress
+        cosine = (1 + math.cos(math.pi * progress)) / 2
         span = settings.learning_rate - settings.final_learning_rate
         return settings.final_learning_rate + span * cosine
 
@@ -129,6 +124,26 @@ class Trainer:
         self.step = int(tensors["step"])
         self.rays = int(tensors["rays"])
         self.seconds = float(tensors["seconds"])
+
+
+def optimizers_for(
+    network: DepthOracle | ShadingNetwork | NerfNetworks, settings: TrainingSettings
+) -> list[torch.optim.Optimizer]:
+    """Muon for the hidden matrices and Adam for the rest, or Adam for all.
+
+    Muon makes every direction of a matrix learn at the same speed; Adam alone takes several times
+    the steps to the same quality.
+    """
+    rate = settings.learning_rate
+    if settings.optimizer == "adam":
+        return [torch.optim.Adam(network.parameters(), lr=rate, fused=True)]
+    outputs = {id(layer.weight) for layer in network.output_layers()}
+    hidden = [p for p in network.parameters() if p.ndim == 2 and id(p) not in outputs]
+    others = [p for p in network.parameters() if p.ndim != 2 or id(p) in outputs]
+    return [
+        torch.optim.Muon(hidden, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.Adam(others, lr=rate, eps=1e-15, fused=True),
+    ]
 
 
 class Stopped(KeyboardInterrupt):

@@ -1,0 +1,108 @@
+"""How good a method was after how much training: what its run folders say, as curves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from donerf.config import Config, load_config
+from donerf.evaluation.cost import product_mflop
+from donerf.evaluation.variants import Network
+from donerf.model.nerf import NerfNetworks
+from donerf.scene_file import Scene
+
+_PASSES = 3
+"""A network that learns: forwards, and backwards to its inputs and to its weights."""
+
+
+@dataclass(frozen=True)
+class TrainingPoint:
+    """Quality on the validation views after so much training of all the method's networks."""
+
+    seconds: float
+    tflop: float
+    psnr: float
+
+
+@dataclass(frozen=True)
+class TrainingCurve:
+    """One method's way up.
+
+    samples:  per ray, at which it was looked at; evaluations for NeRF
+    """
+
+    scene: str
+    method: str
+    title: str
+    samples: int
+    points: list[TrainingPoint]
+
+
+def training_points(runs: dict[Network, Path], scene: Scene, samples: int) -> list[TrainingPoint]:
+    """The looks at the validation views of the last of some runs; those before it are paid first.
+
+    runs:     in the order of training
+    scene:    what came out of them
+    samples:  at which the looks of a network that serves several counts are taken
+    """
+    seconds, tflop, points = 0.0, 0.0, list[TrainingPoint]()
+    for network, folder in runs.items():
+        per_step = step_tflop(load_config(folder / "config.toml"), network, scene)
+        points = [
+            TrainingPoint(seconds + line["seconds"], tflop + line["step"] * per_step, psnr)
+            for line in _log(folder)
+            if (psnr := _psnr(line, samples)) is not None
+        ]
+        last = _log(folder)[-1]
+        seconds, tflop = seconds + last["seconds"], tflop + last["step"] * per_step
+    return points
+
+
+def training_cost(runs: dict[Network, Path], scene: Scene) -> float:
+    """TFLOP of matrix products in some runs, from their first step to their last."""
+    return sum(
+        _log(folder)[-1]["step"] * step_tflop(load_config(folder / "config.toml"), network, scene)
+        for network, folder in runs.items()
+    )
+
+
+def step_tflop(config: Config, network: Network, scene: Scene) -> float:
+    """TFLOP of matrix products in one step, in the mean over the sample counts it may draw.
+
+    A network that learns is passed three times, a frozen oracle once.
+    """
+    model = scene.cells[0].model
+    if isinstance(model, NerfNetworks):
+        asked = model.settings.coarse_samples
+        per_ray = asked * product_mflop(model.coarse)
+        per_ray += (model.evaluations - asked) * product_mflop(model.fine)
+        return 1e-6 * _PASSES * config.nerf_training.rays_per_step * per_ray
+    assert model.shading is not None, "a curve is of what has colors"
+    oracle, shading = product_mflop(model.oracle), product_mflop(model.shading)
+    if network == "oracle":
+        return 1e-6 * _PASSES * config.oracle_training.rays_per_step * oracle
+    settings = config.shading_training
+    asked = oracle if settings.placement == "oracle" else 0.0
+    costs = [
+        min(settings.rays_per_step, max(settings.samples_per_step // s, 1))
+        * (asked + _PASSES * s * shading)
+        for s in settings.samples
+    ]
+    return 1e-6 * sum(costs) / len(costs)
+
+
+def _log(folder: Path) -> list[dict]:
+    """The lines of a run's log; one that was cut off is left out."""
+    lines = []
+    for text in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return lines
+
+
+def _psnr(line: dict, samples: int) -> float | None:
+    found = line.get("validation_psnr")
+    return found.get(str(samples)) if isinstance(found, dict) else found
