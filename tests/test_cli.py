@@ -36,6 +36,13 @@ def test_every_command_explains_itself(name: str):
     assert b"usage: donerf " + name.encode() in done.stdout
 
 
+def test_the_package_runs_as_the_command_too():
+    done = subprocess.run([sys.executable, "-m", "donerf", "--help"], capture_output=True)
+
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"usage: donerf")
+
+
 def test_a_misspelled_command_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match="got 'infp'; did you mean 'info'"):
         run(["infp"])

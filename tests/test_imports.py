@@ -24,6 +24,7 @@ LAYERS = (
     ("evaluation",),
     ("recipes",),
     ("cli",),
+    ("__main__",),
 )
 LAYER_OF = {part: index for index, parts in enumerate(LAYERS) for part in parts}
 
