@@ -1,0 +1,201 @@
+"""Write docs/quality-results.md and its plots from what `donerf benchmark quality` measured.
+
+python benchmarks/quality_tables.py                       from the committed results
+python benchmarks/quality_tables.py methods OUT           take the results of a run over first
+
+The results are benchmarks/results/quality_<name>/{results,training}.json, with name one of methods,
+ablations and nerf; the plots go to docs/images/quality_<name>_<scene>*.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tables import RESULTS, ROOT, table
+
+from donerf.evaluation.quality_rows import QualityRow, read_rows
+
+SCENES = {
+    "courtyard": "Courtyard",
+    "living_room": "Living room",
+    "courtyard_100": "Courtyard",
+    "living_room_100": "Living room",
+}
+PLOTS = ("curves", "training", "pictures")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run of the benchmark and how it is introduced."""
+
+    name: str
+    title: str
+    text: str
+
+
+PARTS = (
+    Part(
+        "methods",
+        "Methods",
+        "Both networks 4x128, trained as long as the table says. The published recipe has the same "
+        "networks and sees the same number of rays in smaller batches.",
+    ),
+    Part(
+        "nerf",
+        "NeRF beside it",
+        "Every network 4x128, so that one evaluation costs the same everywhere; a NeRF asks 256 "
+        "times a ray. The curves are of validation views, the table of test views.",
+    ),
+    Part(
+        "ablations",
+        "One switch at a time",
+        "PSNR against ours with the same budget, in dB, on test views; what stands at 0.00 or "
+        "above would be no loss. The budget is short, so that differences below 0.1 dB say little.",
+    ),
+)
+
+
+def main() -> None:
+    """Take results over, if any are named, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_AS_WRITTEN)
+    parser.add_argument("name", nargs="?", choices=[part.name for part in PARTS])
+    parser.add_argument("out", nargs="?", type=Path, help="the benchmark's --out folder")
+    asked = parser.parse_args()
+    if asked.name is not None:
+        if asked.out is None:
+            parser.error("name the folder of the run too")
+        take_over(asked.name, asked.out)
+    write_page()
+
+
+_AS_WRITTEN = argparse.RawDescriptionHelpFormatter
+
+
+def take_over(name: str, out: Path) -> None:
+    """Copy a run's numbers and plots into the repository."""
+    folder = RESULTS / f"quality_{name}"
+    folder.mkdir(exist_ok=True)
+    for file in ("results.json", "training.json"):
+        shutil.copyfile(out / file, folder / file)
+    for plot in sorted((out / "plots").glob("*.png")):
+        shutil.copyfile(plot, ROOT / "docs" / "images" / f"quality_{name}_{plot.name}")
+
+
+def write_page() -> None:
+    """Everything that has results."""
+    parts = [
+        "# What a sample buys: results",
+        "Written by `benchmarks/quality_tables.py` from `benchmarks/results/quality_*`; how they "
+        "are made and what the columns mean: [quality.md](quality.md). Milliseconds were taken "
+        "while the machine did other work, and are left out.",
+    ]
+    for part in PARTS:
+        folder = RESULTS / f"quality_{part.name}"
+        if folder.exists():
+            parts += [f"## {part.title}", part.text, *section(part.name, read_rows(folder))]
+    (ROOT / "docs" / "quality-results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def section(name: str, rows: list[QualityRow]) -> list[str]:
+    """Plots and tables of one run, scene by scene."""
+    if name == "ablations":
+        return [budget(rows), ablation_table(rows)]
+    parts = [budget(rows)]
+    for scene in dict.fromkeys(row.scene for row in rows):
+        parts.append(f"### {SCENES[scene]}")
+        for plot in PLOTS if name == "nerf" else ("curves", "pictures"):
+            file = f"images/quality_{name}_{scene}_{plot}.png"
+            if (ROOT / "docs" / file).exists():
+                parts.append(f"![{SCENES[scene]}, {plot}]({file})")
+        parts.append(method_table([row for row in rows if row.scene == scene]))
+    return parts
+
+
+def budget(rows: list[QualityRow]) -> str:
+    """How large the pictures are and how many views were looked at."""
+    one = next(row for row in rows if row.is_measured)
+    return f"{one.views} test views of {one.size[0]}x{one.size[1]} pixels."
+
+
+def method_table(rows: list[QualityRow]) -> str:
+    """A line a method and sample count."""
+    header = ["method", "samples", "PSNR dB", "beside edges", "SSIM", "FLIP", "MFLOP a pixel"]
+    header += ["training steps", "training TFLOP", "PSNR on training views"]
+    lines = []
+    for row in rows:
+        if row.is_ablation:
+            continue
+        if not row.is_measured:
+            lines.append([row.title, row.note, *[""] * (len(header) - 2)])
+            continue
+        lines.append(
+            [
+                row.title,
+                str(row.samples),
+                number(row.psnr, ".2f"),
+                number(row.edge_psnr, ".2f"),
+                number(row.ssim, ".3f"),
+                number(row.flip, ".3f"),
+                number(row.mflop, ".3f"),
+                row.train_steps,
+                number(row.train_tflop, ".1f"),
+                number(row.train_psnr, ".2f"),
+            ]
+        )
+    return table(header, lines)
+
+
+def ablation_table(rows: list[QualityRow]) -> str:
+    """What each switch is worth on each scene, at a few and at many samples."""
+    counts, scenes = (2, 4, 8), list(dict.fromkeys(row.scene for row in rows))
+    at = {(row.scene, row.method, row.samples): row for row in rows if row.is_measured}
+    steps = next(row.train_steps for row in rows if row.method == "donerf" and row.is_measured)
+    header = [f"switch ({steps} steps)"]
+    header += [f"{SCENES[scene]}, S = {count}" for scene in scenes for count in counts]
+    header += ["MFLOP a pixel, S = 4", "training, times ours"]
+    ours = [at.get((scene, "donerf", count)) for scene in scenes for count in counts]
+    lines = [
+        [
+            "ours, PSNR dB",
+            *(number(row and row.psnr, ".2f") for row in ours),
+            *_cost(at, "donerf", scenes),
+        ]
+    ]
+    for method, title in {row.method: row.title for row in rows if row.is_ablation}.items():
+        if not any((scene, method, 4) in at for scene in scenes):
+            continue  # What the config says already.
+        cells = []
+        for scene in scenes:
+            for count in counts:
+                row, base = at.get((scene, method, count)), at.get((scene, "donerf", count))
+                cells.append(difference(row, base))
+        lines.append([title, *cells, *_cost(at, method, scenes)])
+    return table(header, lines)
+
+
+def _cost(at: dict[tuple[str, str, int], QualityRow], method: str, scenes: list[str]) -> list[str]:
+    """What a picture and the training cost with a switch."""
+    for scene in scenes:
+        row, ours = at.get((scene, method, 4)), at.get((scene, "donerf", 4))
+        if row is not None and ours is not None and row.train_tflop and ours.train_tflop:
+            return [number(row.mflop, ".3f"), f"{row.train_tflop / ours.train_tflop:.2f}"]
+    return ["", ""]
+
+
+def difference(row: QualityRow | None, base: QualityRow | None) -> str:
+    """In PSNR; empty where one of them was not measured."""
+    if row is None or base is None or row.psnr is None or base.psnr is None:
+        return ""
+    return f"{row.psnr - base.psnr:+.2f}"
+
+
+def number(found: float | None, form: str) -> str:
+    """A number, or nothing."""
+    return "" if found is None else format(found, form)
+
+
+if __name__ == "__main__":
+    main()
