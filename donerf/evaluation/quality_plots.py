@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,24 @@ def draw_curves(rows: Sequence[QualityRow], title: str) -> Figure:
     return figure
 
 
+def draw_summary(rows: Sequence[QualityRow], titles: Mapping[str, str]) -> Figure:
+    """PSNR against samples and against MFLOP, a line a scene.
+
+    titles:  by scene, in the order in which they are drawn
+    """
+    costs = COSTS[:2]
+    figure, axes = plt.subplots(
+        len(titles), len(costs), figsize=(11, 4 * len(titles)), layout="constrained", squeeze=False
+    )
+    for (scene, title), line in zip(titles.items(), axes, strict=True):
+        for cost, place in zip(costs, line, strict=True):
+            _draw_panel(place, [row for row in rows if row.scene == scene], cost, METRICS[0])
+            place.set_title(title)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
 def _draw_panel(place: Axes, rows: Sequence[QualityRow], cost: Measure, metric: Measure) -> None:
     drawn = [row for row in rows if None not in (value(row, cost), value(row, metric))]
     for i, method in enumerate(dict.fromkeys(row.method for row in drawn)):
@@ -87,8 +105,9 @@ def _draw_panel(place: Axes, rows: Sequence[QualityRow], cost: Measure, metric: 
     place.set_xscale("log", base=2 if cost.field == "samples" else 10)
     place.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     place.xaxis.set_minor_formatter(NullFormatter())
-    if cost.field == "samples":
-        place.xaxis.set_major_locator(LogLocator(base=2))
+    # Costs may span less than one power of ten.
+    locator = LogLocator(base=2) if cost.field == "samples" else LogLocator(subs=(1, 2, 5))
+    place.xaxis.set_major_locator(locator)
     place.set(xlabel=cost.label, ylabel=metric.label)
     place.grid(alpha=0.3)
     if not drawn:
@@ -127,6 +146,8 @@ def draw_training(curves: Sequence[TrainingCurve], title: str) -> Figure:
     over_work.set(xlabel="TFLOP of training, all networks")
     for place in (over_time, over_work):
         place.set(xscale="log", ylabel="PSNR on validation rays (dB)")
+        place.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        place.xaxis.set_minor_formatter(NullFormatter())
         place.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         place.grid(alpha=0.3)
     if curves:
