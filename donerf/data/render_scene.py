@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from donerf.command import OptionParser
 from donerf.data import blender_script
 from donerf.data.blender import Blender, find_blender
 from donerf.data.contact_sheet import distance_limits, write_sheet
@@ -78,7 +79,7 @@ def render_scene_command(arguments: Sequence[str], prog: str) -> None:
 
 def _own_options() -> argparse.ArgumentParser:
     """The options that Blender's script does not know."""
-    own = blender_script.Parser(add_help=False, allow_abbrev=False)
+    own = OptionParser(add_help=False, allow_abbrev=False)
     text = "render a furnished room that comes with the program and has two view cells"
     own.add_argument("--example", choices=EXAMPLES, help=text)
     text = "render 8 small views only and lay them out in one picture, with a plan of the cell"
@@ -89,7 +90,7 @@ def _own_options() -> argparse.ArgumentParser:
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    return blender_script.Parser(
+    return OptionParser(
         prog=prog,
         description=_DESCRIPTION,
         parents=[blender_script.parser(add_help=False), _own_options()],

@@ -19,7 +19,8 @@ from donerf.data.dataset import View, open_source, read_view
 from donerf.data.info import DatasetInfo, Range
 from donerf.data.source import SPLITS, read_frames, read_source_info
 
-_ENOUGH_VIEWS = 60
+_ENOUGH_VIEWS = 40
+"""The sets that come with the program have 40 and 48, and train well."""
 _AGREES = 0.98
 _NEAR_SHARE = 0.01
 """A nearer surface, in diagonals of the cell, takes all the depth range for itself."""
