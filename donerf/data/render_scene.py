@@ -113,7 +113,7 @@ def run_blender(blender: Blender, script: str, words: Sequence[str], console: Co
         TextColumn("left"),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    last: list[str] = []
+    progress, last = Progress(*columns, console=console), list[str]()
     # Ctrl-C reaches this process alone: Blender would take it for the end of one view.
     with subprocess.Popen(
         command,
@@ -126,15 +126,17 @@ def run_blender(blender: Blender, script: str, words: Sequence[str], console: Co
     ) as process:
         assert process.stdout is not None, "it was asked for"
         try:
-            with Progress(*columns, console=console) as progress:
-                for line in process.stdout:
-                    last = [*last, line.rstrip()][-_LAST_LINES:]
-                    _show(line, progress)
+            for line in process.stdout:
+                last = [*last, line.rstrip()][-_LAST_LINES:]
+                _show(line, progress)
             process.wait()
         except BaseException:
             process.kill()
             console.print("stopped; the same command goes on", highlight=False)
             raise
+        finally:
+            if progress.tasks:
+                progress.stop()
     if process.returncode != 0:
         raise ValueError(_failure(process.returncode, last))
 
@@ -145,6 +147,7 @@ def _show(line: str, progress: Progress) -> None:
         progress.console.print(f"note: {note[1]}", highlight=False, markup=False, soft_wrap=True)
     elif begun := re.match(r"donerf: (.*) has (\d+) of (\d+) views to render", line):
         left, total = int(begun[2]), int(begun[3])
+        progress.start()
         progress.add_task(Path(begun[1]).name, total=total, completed=total - left)
     elif line.startswith("donerf: rendered ") and progress.task_ids:
         progress.advance(progress.task_ids[-1])
