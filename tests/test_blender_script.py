@@ -170,7 +170,7 @@ def test_directions_cover_the_sphere_evenly():
         ("--rotation -1 5", "--rotation must be 0 to 360, 0 to 180, got -1.0 5.0"),
         ("--cell-center 0 0 0", "must be given together"),
         ("--cell-center 0 0 0 --cell-size 1 0 1", "--cell-size must be positive, got 1.0 0.0 1.0"),
-        ("--threads 0", "--threads must be 1"),
+        ("--threads 0", "--threads must be at least 1, got 0"),
         ("--sample 3", "unrecognized arguments: --sample 3; .* --help explains"),
     ],
 )

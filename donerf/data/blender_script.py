@@ -245,7 +245,11 @@ def check_options(options: argparse.Namespace) -> None:
         (min(counts) >= 0 < counts[0], "--train must be at least 1, --val and --test 0", counts),
         (options.samples >= 1, "--samples must be at least 1", options.samples),
         (options.seed >= 0, "--seed must not be negative", options.seed),
-        (options.threads is None or options.threads >= 1, "--threads must be 1", options.threads),
+        (
+            options.threads is None or options.threads >= 1,
+            "--threads must be at least 1",
+            options.threads,
+        ),
         (options.fov is None or 1 <= options.fov <= 170, "--fov must be 1 to 170", options.fov),
         (_is_turn(options.rotation), "--rotation must be 0 to 360, 0 to 180", options.rotation),
         (_is_size(options.cell_size), "--cell-size must be positive", options.cell_size),

@@ -71,7 +71,7 @@ def view_data_command(folder: Path, out: Path | None = None) -> None:
     out:  of the sheet; None: view_data.png in the folder, or beside a packed file
     """
     folder, console = Path(folder), Console()
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading")
         info, views = read_all_views(
             folder, lambda done, total: progress.update(task, completed=done, total=total)
