@@ -111,6 +111,12 @@ def main(folder: Path) -> None:
     box("house", (6, 6, 0), (10, 9, 3))
     export("house_on_a_lawn")
 
+    sun = bpy.data.lights.new("sun", "SUN")
+    sun.energy = 3
+    add("sun", sun).rotation_euler = (0.7, 0, 0.2)
+    path = str(folder / "house_in_the_sun.glb")
+    bpy.ops.export_scene.gltf(filepath=path, export_cameras=False, export_lights=True)
+
     nothing()
     box("floor", (0, 0, -0.1), (4, 4, 0))
     box("wall in front", (0, -0.1, 0), (4, 0, 3))

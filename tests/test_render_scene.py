@@ -387,6 +387,12 @@ def test_a_house_is_looked_at_and_not_the_lawn_around_it(scenes, tmp_path, capsy
     assert 90 < mean_color(views) < 220
 
 
+def test_a_model_that_is_lit_keeps_its_light(scenes, tmp_path, capsys):
+    rendered_model(scenes / "house_in_the_sun.glb", tmp_path / "model", size=8)
+
+    assert "added" not in capsys.readouterr().out
+
+
 def test_a_corner_of_a_room_is_looked_into_from_its_open_side(scenes, tmp_path):
     info, _ = rendered_model(scenes / "corner_of_a_room.glb", tmp_path / "model", size=8)
 

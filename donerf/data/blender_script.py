@@ -64,8 +64,8 @@ _RISES = 0.15
 """What reaches this share of the whole height is not ground."""
 _SURROUNDED = 0.8
 """The share of directions that floor and walls must close, to be those of a room."""
-_DIM, _BRIGHT = 0.08, 0.25
-"""Median light: a model with less gets some, until a room has so much."""
+_DIM, _BRIGHT = 0.05, 0.25
+"""Light from the median surface: a model with less gets some, until a room has so much."""
 _SKY_COLOR, _SKY_LIGHT = (0.5, 0.72, 1.0, 1.0), (0.8, 0.9, 1.0, 1.0)
 _FRONT_YAW = math.radians(20)
 """A little from the side; the front of a glTF model shows towards -y here."""
@@ -796,8 +796,15 @@ def text_of(numbers: Iterable[float]) -> str:
 
 
 def box_text(center: Iterable[float], size: Iterable[float]) -> str:
-    """A box in the words of the command line."""
-    return f"--cell-center {text_of(center)} --cell-size {text_of(size)}"
+    """A box in the words of the command line, which knows no exponents after a minus sign."""
+    center, size = np.array(center), np.array(size)
+    center = np.where(np.abs(center) < 1e-6 * size.max(), 0.0, center)
+
+    def text(numbers: np.ndarray) -> str:
+        digits = (np.format_float_positional(x, 4, fractional=False, trim="-") for x in numbers)
+        return " ".join(digits)
+
+    return f"--cell-center {text(center)} --cell-size {text(size)}"
 
 
 # Rendering
@@ -966,16 +973,17 @@ def open_image_io() -> Any:
 
 def brightness(place: np.ndarray) -> float:
     """Mean light that arrives at a place from all around."""
-    return float(panorama(place).mean())
+    return float(panorama(place)[0].mean())
 
 
 def exposure(place: np.ndarray) -> float:
-    """Median light from all around: how bright what is lit looks, whatever the lamps do."""
-    return float(np.median(panorama(place)))
+    """How bright surfaces look from a place: their median, whatever the lamps do; 0 without any."""
+    light, depth = panorama(place)
+    return float(np.median(light[depth < _MISS])) if np.any(depth < _MISS) else 0.0
 
 
-def panorama(place: np.ndarray) -> np.ndarray:
-    """(8, 16) light that arrives at a place from all around."""
+def panorama(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(16, 32) light that arrives at a place from all around, and from how far."""
     scene, data = bpy.context.scene, bpy.data.cameras.new("all around")
     render, cycles = scene.render, scene.cycles
     before = scene.camera, render.resolution_x, render.resolution_y, cycles.samples
@@ -983,11 +991,12 @@ def panorama(place: np.ndarray) -> np.ndarray:
     data.type, data.panorama_type, data.clip_start = "PANO", "EQUIRECTANGULAR", 1e-4
     scene.camera = add_object("all around", data)
     scene.camera.location = place
-    render.resolution_x, render.resolution_y, cycles.samples = 16, 8, 16
+    render.resolution_x, render.resolution_y, cycles.samples = 32, 16, 8
     path = Path(bpy.app.tempdir or ".", "all_around.exr")
     try:
         render_exr(path)
-        return read_channels(path, "Combined.")[..., :3].mean(axis=-1)
+        light = read_channels(path, "Combined.")[..., :3].mean(axis=-1)
+        return light, read_channels(path, "Depth.")[..., 0]
     finally:
         path.unlink(missing_ok=True)
         bpy.data.objects.remove(scene.camera)
