@@ -67,6 +67,8 @@ _SURROUNDED = 0.8
 _DIM, _BRIGHT = 0.05, 0.25
 """Light from the median surface: a model with less gets some, until a room has so much."""
 _SKY_COLOR, _SKY_LIGHT = (0.5, 0.72, 1.0, 1.0), (0.8, 0.9, 1.0, 1.0)
+_DEEPER = 0.15
+"""Of the distance: so much deeper one looks into another side, to be preferred to the front."""
 _FRONT_YAW = math.radians(20)
 """A little from the side; the front of a glTF model shows towards -y here."""
 _REDRAWS = 30
@@ -518,7 +520,7 @@ def open_side(center: np.ndarray, half: np.ndarray, distance: float, pitch: floa
         is_object = np.all(np.abs(points - center) <= 1.01 * half, axis=-1)  # Not what is beyond.
         seen = np.where(is_back, 0, distances)[is_object]
         depth = float(seen.mean()) / distance if seen.size else 0.0
-        if depth > deepest + 0.05:
+        if depth > deepest + _DEEPER:
             best, deepest = float(yaw), depth
     return best
 
