@@ -486,7 +486,3 @@ def run(arguments: Sequence[str]) -> int | None:
 def main() -> None:
     """The console command."""
     run_as_command(lambda: run(sys.argv[1:]))
-
-
-if __name__ == "__main__":
-    main()

@@ -152,9 +152,3 @@ def test_info_breaks_no_lines(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("trained: oracle settings final_learning_rate  ") for line in lines)
     assert all(line.strip() for line in lines)
-
-
-def test_it_runs_as_a_module():
-    done = subprocess.run([sys.executable, "-m", "donerf.cli", "--help"], capture_output=True)
-
-    assert done.stdout.startswith(b"usage: donerf")
