@@ -624,9 +624,10 @@ def height_above(place: np.ndarray) -> float:
 def add_lamp(place: np.ndarray) -> float:
     """A lamp under the ceiling, as strong as makes a room's pictures bright; returns its watts."""
     height, before = height_above(place), exposure(place)
-    lamp = bpy.data.lights.new("lamp", "POINT")
-    lamp.energy, lamp.shadow_soft_size = 40 * height**2, 0.1 * height
-    add_object("lamp", lamp).location = (*place[:2], place[2] + 0.6 * height)
+    lamp = bpy.data.lights.new("lamp", "AREA")  # Shines downward: nothing above it burns out.
+    lamp.shape, lamp.size, lamp.energy = "DISK", 0.5 * height, 40 * height**2
+    one = add_object("lamp", lamp)
+    one.location, one.visible_camera = (*place[:2], place[2] + 0.9 * height), False
     gained = max(exposure(place) - before, 1e-3)
     # Two digits can be repeated by hand, and on every machine.
     lamp.energy = float(f"{lamp.energy * (_BRIGHT - before) / gained:.2g}")
