@@ -29,6 +29,7 @@ def main() -> None:
         *training_tables(),
         *one_network_table(),
         *engine_table(),
+        *scenes_tables(),
     ]
     (ROOT / "docs" / "measured.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -198,6 +199,32 @@ def engine_table() -> list[str]:
         f"({packages}). The error is the root mean square difference of the outputs to torch's in "
         "fp32, relative to these.",
         table(header, rows),
+    ]
+
+
+def scenes_tables() -> list[str]:
+    """What `render-scene` costs, and whether what it renders is right."""
+    if not (RESULTS / "scenes.json").exists():
+        return []
+    report = read("scenes")
+    speed, same = report["speed"], report["same_poses"]
+    rows = [
+        [f"`{name}`", f"{found['share']:.2%}", f"{found['points']:,}", f"{found['occluded']:,}"]
+        for name, found in report["agreement"].items()
+        if name != "machine"
+    ]
+    return [
+        "## Scenes of one's own",
+        f"`donerf render-scene` of the courtyard at {speed['size'][0]}x{speed['size'][1]} with "
+        f"{speed['samples']} samples a pixel and denoising, on {speed['machine']['threads']} "
+        f"cores: {speed['seconds_a_view']:.2f} s a view, start-up included (mean of "
+        f"{speed['views']}), {speed['peak_memory_mb']:.0f} MB at most.",
+        f"{len(same['views'])} test views of the courtyard, rendered again at the same poses: "
+        f"{same['psnr']:.1f} dB against the first rendering (other noise, {same['psnr_worst']:.1f} "
+        f"in the worst view), and the same depth to {same['depth_tolerance']:g} in "
+        f"{same['depth_share']:.2%} of the pixels.",
+        "`donerf view-data`: points of one view that are where another view sees them, to 1 %:",
+        table(["data set", "agree", "points", "hidden"], rows),
     ]
 
 

@@ -1,8 +1,10 @@
-"""Where the files that travel with the program lie: scenes, the small data set, shaders."""
+"""What travels with the program: scenes, the small data set, shaders; and how to install more."""
 
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
+# The wheel carries a copy inside the package; a checkout has the files beside it.
+_BUNDLED = _PACKAGE / "_bundled"
 
 
 def asset(name: str) -> Path:
@@ -12,9 +14,7 @@ def asset(name: str) -> Path:
               "shaders/frame.frag"
     returns:  an existing path
     """
-    # The wheel carries a copy inside the package; a checkout has the files beside it.
-    bundled = _PACKAGE / "_bundled"
-    path = (bundled if bundled.is_dir() else _PACKAGE.parent) / name
+    path = (_BUNDLED if _BUNDLED.is_dir() else _PACKAGE.parent) / name
     if not path.exists():
         raise FileNotFoundError(
             f"'{name}' must travel with the program, but there is no {path}; "
@@ -26,3 +26,11 @@ def asset(name: str) -> Path:
 def default_scene() -> Path:
     """The scene that is shown when none is named."""
     return asset("assets/courtyard.donerf")
+
+
+def install_line(extra: str) -> str:
+    """The command that installs an extra, of this checkout or of the installed program."""
+    if _BUNDLED.is_dir():
+        return f"pip install 'donerf[{extra}]'"
+    checkout = _PACKAGE.parent
+    return f"pip install -e '{'.' if checkout == Path.cwd() else checkout}[{extra}]'"

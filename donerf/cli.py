@@ -14,10 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
 from tyro.conf import Positional, arg
 
 from donerf.command import run_as_command
+from donerf.command_line import call_with_command_line, read_command_line
 
 HELP = """\
 usage: donerf COMMAND [OPTION ...]
@@ -79,6 +79,8 @@ examples:
 # Without a metavar, `--help` would show the choices of an optional path as "{None}|PATH".
 File = Annotated[Path | None, arg(metavar="FILE")]
 Folder = Annotated[Path | None, arg(metavar="DIR")]
+SceneFile = Positional[Annotated[Path, arg(metavar="FILE")]]
+DataFolder = Positional[Annotated[Path, arg(metavar="DIR")]]
 Size = Annotated[tuple[int, int], arg(metavar="WIDTH HEIGHT")]
 Views = Annotated[tuple[int, int, int], arg(metavar="TRAIN VAL TEST")]
 SomeViews = Annotated[tuple[int, int, int] | None, arg(metavar="TRAIN VAL TEST")]
@@ -88,9 +90,9 @@ SomeViews = Annotated[tuple[int, int, int] | None, arg(metavar="TRAIN VAL TEST")
 class EvaluateOptions:
     """What `donerf evaluate` measures, on what, and where the results go."""
 
-    file: Positional[Path]
+    file: SceneFile
     """the scene, a .donerf file"""
-    data: Path
+    data: Annotated[Path, arg(metavar="DIR")]
     """data set that is compared with: a folder, or a file of `donerf prepare --pack`"""
     samples: str = "1,2,4,8,16"
     """samples per ray, one row of the table each"""
@@ -114,9 +116,9 @@ class EvaluateOptions:
 class QualityOptions:
     """What `donerf benchmark quality` trains and compares, and where the results go."""
 
-    configs: Positional[tuple[Path, ...]]
+    configs: Positional[Annotated[tuple[Path, ...], arg(metavar="CONFIG ...")]]
     """TOML files, one a scene"""
-    out: Path
+    out: Annotated[Path, arg(metavar="DIR")]
     """folder of runs, results and report; what is done there already is taken over"""
     methods: str = "donerf,uniform,true-depth,regression,recipe,nerf,nerf-log-warp"
     """by name, with commas between"""
@@ -144,7 +146,7 @@ class QualityOptions:
 class SpeedOptions:
     """What `donerf benchmark speed` times, on what, and where the results go."""
 
-    file: Positional[Path]
+    file: SceneFile
     """the scene, a .donerf file"""
     sizes: str = "400x400"
     """of the pictures, widths x heights in pixels"""
@@ -192,22 +194,19 @@ def train(arguments: list[str]) -> None:
     recipe(options, TRAIN_HELP.partition("\n\n")[2], f"donerf train {network}")
 
 
-def info(file: Positional[Path]) -> None:
+def info(file: SceneFile) -> None:
     """Print what a scene file holds.
 
     Args:
         file: the scene, a .donerf file
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from donerf.describe import describe
     from donerf.scene_file import load_scene
 
-    table = Table(box=None, show_header=False)
-    for label, text in describe(load_scene(file)):
-        table.add_row(label, text)
-    Console().print(table)
+    lines = describe(load_scene(file))
+    width = max(len(label) for label, _ in lines)
+    for label, text in lines:
+        print(f"{label:<{width}}  {text}")
 
 
 def evaluate(options: Annotated[EvaluateOptions, arg(name="")]) -> None:
@@ -245,11 +244,11 @@ def benchmark(arguments: list[str]) -> None:
         print(BENCHMARK_HELP)
         return
     if topic == "quality":
-        benchmark_quality(tyro.cli(QualityOptions, args=options, prog="donerf benchmark quality"))
+        benchmark_quality(read_command_line(QualityOptions, options, "donerf benchmark quality"))
         return
     if topic != "speed":
         raise ValueError(f"what is benchmarked must be quality or speed, got '{topic}'")
-    benchmark_speed(tyro.cli(SpeedOptions, args=options, prog="donerf benchmark speed"))
+    benchmark_speed(read_command_line(SpeedOptions, options, "donerf benchmark speed"))
 
 
 def benchmark_quality(options: QualityOptions) -> None:
@@ -313,7 +312,9 @@ def benchmark_speed(options: SpeedOptions) -> None:
 
 
 def import_onnx(
-    folder: Positional[Path], out: Annotated[Path, arg(aliases=["-o"])], yaw_deg: float = 0.0
+    folder: DataFolder,
+    out: Annotated[Path, arg(metavar="FILE", aliases=["-o"])],
+    yaw_deg: float = 0.0,
 ) -> None:
     """Read networks that the DONeRF authors' program exported, and write a scene file.
 
@@ -331,7 +332,7 @@ def import_onnx(
 
 
 def prepare(
-    folder: Positional[Path],
+    folder: DataFolder,
     pack: File = None,
     subset: Folder = None,
     downscale: int = 1,
@@ -354,7 +355,7 @@ def prepare(
     prepare_command(folder, pack, subset, downscale, views)
 
 
-def view_data(folder: Positional[Path], out: File = None) -> None:
+def view_data(folder: DataFolder, out: File = None) -> None:
     """Look at a data set before training: contact sheet, distances, do depths agree.
 
     Args:
@@ -387,7 +388,7 @@ def setup_blender(python: Annotated[Path | None, arg(metavar="PATH")] = None) ->
 
 
 def demo_data(
-    folder: Positional[Path], size: Size = (100, 100), views: Views = (40, 4, 8), seed: int = 0
+    folder: DataFolder, size: Size = (100, 100), views: Views = (40, 4, 8), seed: int = 0
 ) -> None:
     """Write a small scene to train on, made in seconds from boxes and balls.
 
@@ -479,7 +480,7 @@ def run(arguments: Sequence[str]) -> int | None:
         raise ValueError(f"the command must be one of {', '.join(COMMANDS)}, got '{name}'; {hint}")
     if name in FORWARDED:
         return COMMANDS[name](options)
-    return tyro.cli(COMMANDS[name], args=options, prog=f"donerf {name}")
+    return call_with_command_line(COMMANDS[name], options, f"donerf {name}")
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from donerf.assets import install_line
 from donerf.config import OracleSettings, ShadingSettings, explain
 from donerf.geometry.view_cell import Vector, ViewCell
 from donerf.model.oracle import DepthOracle
@@ -336,5 +337,5 @@ def _values(tensor: onnx.TensorProto) -> Tensor:
 def _require_onnx() -> None:
     if find_spec("onnx") is None:
         raise ValueError(
-            "reading exported networks needs the 'onnx' extra; run: pip install 'donerf[onnx]'"
+            f"reading exported networks needs the 'onnx' extra; run: {install_line('onnx')}"
         )

@@ -104,7 +104,7 @@ def train_shading_as_asked(asked: TrainingArguments) -> None:
         for samples, psnr in scene.metadata.quality["psnr"].items():
             console.print(f"test views, S = {samples}: {psnr:.2f} dB", highlight=False)
     console.print(f"scene file: {asked.output}", highlight=False, soft_wrap=True)
-    console.print(f"fly through it: python view.py {asked.output}", highlight=False, soft_wrap=True)
+    console.print(f"fly through it: donerf view {asked.output}", highlight=False, soft_wrap=True)
 
 
 def nerf_recipe(arguments: Sequence[str], description: str, prog: str) -> None:

@@ -67,6 +67,18 @@ def room(inward: bool = True, lamp: bool = True, camera: bool = True) -> None:
         bpy.context.scene.camera = one
 
 
+def nothing() -> None:
+    """A scene that is quite empty."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def shining(name: str, strength: float) -> None:
+    """Let a thing emit light."""
+    node = bpy.data.materials[name].node_tree.nodes["Principled BSDF"]
+    node.inputs["Emission Color"].default_value = (1, 1, 1, 1)
+    node.inputs["Emission Strength"].default_value = strength
+
+
 CENTER, SIZE = (0, -1, 1.5), (1, 0.8, 0.5)
 
 
@@ -82,11 +94,36 @@ def main(folder: Path) -> None:
     cell("view_cell.001", (0, 0, 1.6), (0.6, 0.6, 0.4))
     save("two_cells")
 
+    def export(name: str) -> None:
+        path = str(folder / f"{name}.glb")
+        bpy.ops.export_scene.gltf(filepath=path, export_cameras=False, export_lights=False)
+
     room()
-    bpy.ops.export_scene.gltf(
-        filepath=str(folder / "room.glb"), export_cameras=False, export_lights=False
-    )
+    export("room")
     save("no_cell")
+    cell("view_cell", CENTER, SIZE)
+    export("marked_room")
+    shining("shelf", 0.02)
+    export("dim_room")
+
+    nothing()
+    box("lawn", (-30, -30, -0.1), (30, 30, 0))
+    box("house", (6, 6, 0), (10, 9, 3))
+    export("house_on_a_lawn")
+
+    sun = bpy.data.lights.new("sun", "SUN")
+    sun.energy = 3
+    add("sun", sun).rotation_euler = (0.7, 0, 0.2)
+    path = str(folder / "house_in_the_sun.glb")
+    bpy.ops.export_scene.gltf(filepath=path, export_cameras=False, export_lights=True)
+
+    nothing()
+    box("floor", (0, 0, -0.1), (4, 4, 0))
+    box("wall in front", (0, -0.1, 0), (4, 0, 3))
+    box("wall at the left", (-0.1, 0, 0), (0, 4, 3))
+    export("corner_of_a_room")
+
+    room()
     things = bpy.data.collections.new("things")
     for one in [one for one in bpy.context.scene.objects if one.type == "MESH"]:
         bpy.context.scene.collection.objects.unlink(one)

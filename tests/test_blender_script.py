@@ -151,6 +151,18 @@ def test_given_poses_are_read_and_must_stand_in_the_cell(tmp_path):
         script.read_views(path, CELL)
 
 
+def test_a_box_in_words_can_be_given_back_as_options():
+    box = np.array([-2e-5, 1234.5678, -4e-9]), np.array([1e-3, 0.02, 7654321.0])
+    words = script.box_text(*box).split()
+    options = script.parse_options(["room.blend", "--out", "x", *words])
+
+    assert script.box_text((-1.0, 0.5, 2), (2, 1.2, 0.7)) == (
+        "--cell-center -1 0.5 2 --cell-size 2 1.2 0.7"
+    )
+    assert_allclose(options.cell_size, box[1], rtol=1e-3)
+    assert_allclose(options.cell_center, (0, 1235, 0), rtol=1e-3)
+
+
 def test_directions_cover_the_sphere_evenly():
     around = script.sphere_directions()
 
@@ -170,7 +182,7 @@ def test_directions_cover_the_sphere_evenly():
         ("--rotation -1 5", "--rotation must be 0 to 360, 0 to 180, got -1.0 5.0"),
         ("--cell-center 0 0 0", "must be given together"),
         ("--cell-center 0 0 0 --cell-size 1 0 1", "--cell-size must be positive, got 1.0 0.0 1.0"),
-        ("--threads 0", "--threads must be 1"),
+        ("--threads 0", "--threads must be at least 1, got 0"),
         ("--sample 3", "unrecognized arguments: --sample 3; .* --help explains"),
     ],
 )

@@ -3,7 +3,9 @@ import sys
 
 import pytest
 
+from donerf.assets import default_scene
 from donerf.cli import COMMANDS, run, sample_counts
+from donerf.command_line import sentence_of_box
 
 
 def test_help_names_every_command(capsys):
@@ -78,3 +80,75 @@ def test_a_wrong_command_ends_with_one_sentence_and_exit_code_2():
     assert done.returncode == 2
     assert done.stderr.startswith("error: no scene file nowhere.donerf")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_unknown_option_is_named_in_one_sentence(name: str):
+    words = {
+        "benchmark": ["speed", "a.donerf"],
+        "train": ["oracle", "configs/smoke.toml"],
+        "render-scene": ["a.blend", "--out", "b"],
+        "evaluate": ["a", "--data", "b"],
+        "import-onnx": ["a", "--out", "b"],
+        "doctor": [],
+        "setup-blender": [],
+    }.get(name, ["a"])
+
+    with pytest.raises(ValueError, match="has no option --bogus; donerf .* --help") as fault:
+        run([name, *words, "--bogus"])
+    assert "\n" not in str(fault.value)
+
+
+SMOKE = "train oracle configs/smoke.toml"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("evaluate a --data b --sampels 3", "has no option --sampels, the nearest is --samples;"),
+        ("benchmark quality --out b --sampels 3", "the nearest is --samples;"),
+        ("view --sampels 3", "has no option --sampels, the nearest is --samples;"),
+        ("render-scene a --out b --sampels 3", "no option --sampels, the nearest is --samples;"),
+        ("doctor --jsn", "donerf doctor has no option --jsn, the nearest is --json;"),
+        (f"{SMOKE} --oracle.bin 4", "has no option --oracle.bin, the nearest is --oracle.bins;"),
+        (f"{SMOKE} --oracle.bins 4.5", "--oracle.bins must be a whole number, got '4.5';"),
+        (f"{SMOKE} --oracle.bins -3", "--oracle.bins must be greater than .* 2, got -3;"),
+        (f"{SMOKE} --oracle.bins", "--oracle.bins must have a value;"),
+        (f"{SMOKE} more", "has nothing to do with 'more';"),
+        ("prepare", "donerf prepare needs DIR;"),
+        ("info --file a", "donerf info needs FILE;"),
+        ("evaluate", "donerf evaluate needs FILE and --data DIR;"),
+        ("import-onnx a", "donerf import-onnx needs --out FILE;"),
+        ("import-onnx a --out b --yaw-deg x", "--yaw-deg must be a number, got 'x';"),
+        ("evaluate a --data b --split x", "--split must be one of 'train', .*; got 'x';"),
+        ("demo-data a --size 3", "--size must have 2 values;"),
+        ("demo-data a --size 3 x", "--size must be WIDTH HEIGHT, got '3' 'x';"),
+        ("prepare a --views 1 2", "--views must be TRAIN VAL TEST, got '1' '2';"),
+        ("view --size 3", "^--size must be WIDTHxHEIGHT, .* got '3';"),
+        ("render-scene a", "the following arguments are required: --out;"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_sentence(monkeypatch, line, told):
+    monkeypatch.setenv("COLUMNS", "40")  # Where tyro breaks each of its lines.
+
+    with pytest.raises(ValueError, match=told) as fault:
+        run(line.split())
+    assert "\n" not in str(fault.value) and "--help" in str(fault.value)
+
+
+def test_a_box_in_color_is_read_as_one_without():
+    red, plain = "\x1b[31m", "\x1b[0m"
+    box = (
+        f"{red}╭─{plain} Title {red}─╮{plain}\n{red}│{plain} \x1b[1;91mwrong{plain} {red}│{plain}\n"
+    )
+
+    assert sentence_of_box(box, "donerf x") == "wrong; donerf x --help explains the options"
+
+
+def test_info_breaks_no_lines(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    run(["info", str(default_scene())])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("trained: oracle settings final_learning_rate  ") for line in lines)
+    assert all(line.strip() for line in lines)

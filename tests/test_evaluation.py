@@ -124,7 +124,7 @@ def test_a_scene_without_colors_is_not_compared(data: Path, tmp_path: Path):
     half = Scene([SceneCell(cell.cell, Networks(cell.networks.oracle))])
     save_scene(half, tmp_path / "half.donerf")
 
-    with pytest.raises(ValueError, match="train_shader"):
+    with pytest.raises(ValueError, match="`donerf train shader`"):
         evaluate_file(tmp_path / "half.donerf", data, (1,), console=QUIET)
 
 

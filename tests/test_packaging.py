@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from donerf.assets import asset, default_scene
+from donerf import assets
+from donerf.assets import asset, default_scene, install_line
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -40,7 +41,7 @@ def test_an_installed_copy_uses_the_files_inside_the_package(tmp_path, monkeypat
     bundled = tmp_path / "donerf" / "_bundled" / "shaders" / "frame.frag"
     bundled.parent.mkdir(parents=True)
     bundled.touch()
-    monkeypatch.setattr("donerf.assets._PACKAGE", tmp_path / "donerf")
+    monkeypatch.setattr("donerf.assets._BUNDLED", tmp_path / "donerf" / "_bundled")
 
     assert asset("shaders/frame.frag") == bundled
 
@@ -68,3 +69,12 @@ def test_ci_runs_the_test_command_of_the_readme():
 
     assert len(commands) == 1
     assert "-c constraints.txt" in commands[0]
+
+
+def test_an_extra_is_installed_where_the_program_came_from(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert install_line("bench") == f"pip install -e '{ROOT}[bench]'"
+    monkeypatch.chdir(ROOT)
+    assert install_line("bench") == "pip install -e '.[bench]'"
+    monkeypatch.setattr(assets, "_BUNDLED", tmp_path)  # An installed wheel has that folder.
+    assert install_line("bench") == "pip install 'donerf[bench]'"

@@ -136,7 +136,7 @@ def test_demo_data_can_be_trained_on_at_once(tmp_path: Path, capsys: pytest.Capt
     assert 0.1 < views.distances.isinf().float().mean() < 0.9
     assert views.cell.depth_range[0] > 0
     assert all(views.cell.contains(camera.position) for camera in views.cameras)
-    assert f"train_oracle.py {tmp_path / 'demo/demo.toml'}" in capsys.readouterr().out
+    assert f"donerf train oracle {tmp_path / 'demo/demo.toml'}" in capsys.readouterr().out
 
 
 def test_demo_data_brings_a_config_in_its_own_name(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from PIL import Image
 
@@ -20,7 +22,8 @@ from donerf.config import load_config
 from donerf.data import blender as blender_module
 from donerf.data import blender_script
 from donerf.data.blender import Blender, cache_folder, environment_python, find_blender, is_set_up
-from donerf.data.dataset import load_dataset
+from donerf.data.dataset import View, load_dataset
+from donerf.data.info import DatasetInfo
 from donerf.data.render_scene import _failure, data_folders
 from donerf.data.scene_list import ListedCell, read_scene_list
 from donerf.data.view_data import inspect, read_all_views
@@ -329,19 +332,72 @@ def test_a_room_with_its_faces_outward_is_no_wall(scenes, tmp_path):
     assert len(load_dataset(tmp_path / "out", "train").names) == 1
 
 
+def rendered_model(scene: Path, out: Path, size: int = 32) -> tuple[DatasetInfo, list[View]]:
+    words = ["--size", size, size, "--samples", 4, "--train", 6, "--val", 0, "--test", 0]
+    render(scene, "--out", out, *words)
+    info, views = read_all_views(out)
+    return info, views["train"]
+
+
+def mean_color(views: list[View]) -> float:
+    return float(np.mean([view.colors for view in views]))
+
+
 def test_a_model_without_camera_cell_and_light_gets_them(scenes, tmp_path, capsys):
-    out = tmp_path / "model"
-    render(scenes / "room.glb", "--out", out, *TINY)
+    info, views = rendered_model(scenes / "room.glb", tmp_path / "model")
 
     shown = capsys.readouterr().out
     assert "taken for a room, seen from inside: the cell is --cell-center" in shown
-    assert "there is no light; a sky, a sun and a lamp under the ceiling were added" in shown
-    info, views = read_all_views(out)
+    assert re.search(r"there is no light; added: a sky, a sun, a lamp of \d+ W under the", shown)
     lower = np.array(info.view_cell_center) - np.array(info.view_cell_size) / 2
     upper = np.array(info.view_cell_center) + np.array(info.view_cell_size) / 2
     assert (lower > (-2, -2, 0)).all() and (upper < (2, 2, 3)).all()
-    colors = np.stack([view.colors for view in views["train"]])
-    assert 40 < colors.mean() < 230
+    assert 90 < mean_color(views) < 200
+
+
+def test_a_model_whose_own_light_is_too_dim_gets_a_lamp(scenes, tmp_path, capsys):
+    _, views = rendered_model(scenes / "dim_room.glb", tmp_path / "model")
+
+    assert "its own light is too dim; added: a sky, a sun, a lamp of" in capsys.readouterr().out
+    assert 90 < mean_color(views) < 200
+
+
+def test_an_empty_in_a_model_is_as_large_as_blender_makes_it(scenes, tmp_path, capsys):
+    """The file knows its scale alone."""
+    info, _ = rendered_model(scenes / "marked_room.glb", tmp_path / "model")
+
+    assert_allclose(info.view_cell_size, (2, 1.6, 1), rtol=1e-5)
+    assert (
+        "how large the empty view_cell is; taken is --cell-center 0 -1 1.5 --cell-size 2 1.6"
+        in (capsys.readouterr().out)
+    )
+
+
+def test_a_house_is_looked_at_and_not_the_lawn_around_it(scenes, tmp_path, capsys):
+    info, views = rendered_model(scenes / "house_on_a_lawn.glb", tmp_path / "model")
+
+    shown = capsys.readouterr().out
+    assert "taken for an object, seen from outside" in shown
+    assert "there is no light; added: a sky, a sun\n" in shown
+    away = np.linalg.norm(np.subtract(info.view_cell_center, (8, 7.5, 1.5)))
+    assert 4 < away < 12
+    for view in views:
+        points = view.camera.rays().at(torch.from_numpy(view.distances).reshape(-1, 1))[:, 0]
+        assert (points[:, 2] > 0.01).float().mean() > 0.02  # of the house
+    assert 90 < mean_color(views) < 220
+
+
+def test_a_model_that_is_lit_keeps_its_light(scenes, tmp_path, capsys):
+    rendered_model(scenes / "house_in_the_sun.glb", tmp_path / "model", size=8)
+
+    assert "added" not in capsys.readouterr().out
+
+
+def test_a_corner_of_a_room_is_looked_into_from_its_open_side(scenes, tmp_path):
+    info, _ = rendered_model(scenes / "corner_of_a_room.glb", tmp_path / "model", size=8)
+
+    x, y, _ = info.view_cell_center
+    assert x > 2 and y > 2  # The walls are at x = 0 and y = 0.
 
 
 @pytest.mark.parametrize("name", ["no_cell", "instances"])

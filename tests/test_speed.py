@@ -324,5 +324,5 @@ def test_a_scene_without_colors_is_not_timed(scene: Scene, tmp_path: Path):
     cell = scene.cells[0]
     save_scene(Scene([SceneCell(cell.cell, Networks(cell.networks.oracle))]), tmp_path / "a.donerf")
 
-    with pytest.raises(ValueError, match="train_shader"):
+    with pytest.raises(ValueError, match="`donerf train shader`"):
         measure_speed(tmp_path / "a.donerf", SpeedSettings([REFERENCE]), QUIET)

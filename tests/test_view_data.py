@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from donerf.assets import asset
 from donerf.cli import run
 from donerf.data.agreement import Agreement, compare_views, depth_agreement
 from donerf.data.contact_sheet import depth_colors, surface_points
@@ -71,6 +72,15 @@ def test_a_data_set_of_exact_distances_agrees(folder):
     assert report.counts == {"train": 12, "val": 2, "test": 2}
     assert report.agreement.share is not None and report.agreement.share > 0.98
     assert report.warnings == ("12 views to train on are few, 100 and more are good",)
+
+
+def test_the_data_sets_that_come_with_the_program_are_no_cause_for_warnings(tmp_path, capsys):
+    run(["demo-data", str(tmp_path / "demo"), "--size", "50", "50"])
+    for folder in (tmp_path / "demo", asset("assets/data/courtyard_small")):
+        run(["view-data", str(folder), "--out", str(tmp_path / "sheet.png")])
+
+    shown = capsys.readouterr().out
+    assert shown.count("agree to 1% at") == 2 and "warning" not in shown
 
 
 def upside_down(view: View) -> View:

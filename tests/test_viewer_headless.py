@@ -281,7 +281,7 @@ def test_the_command_line_knows_every_mode():
         (["--view", "3"], "name that with --data"),
         (["--view", "-1"], "0 is the first view"),
         (["--data", "d", "--view", "1", "--pose", "p.json"], "leave one of them out"),
-        (["--bogus"], "unrecognized arguments: --bogus"),
+        (["--bogus"], "has no option --bogus"),
         (["--out", "p.png", "--frames", "9"], "holds one picture"),
         (["--out", "p.mp4", "--pose", "p.json"], "must end in .png"),
         (["--path", "a.json", "--pose", "p.json"], "leave --pose and --view out"),

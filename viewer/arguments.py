@@ -8,7 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+
+from donerf.command import OptionParser
 
 WINDOW_SIZE = (1024, 640)
 FILM_SIZE = (400, 300)
@@ -116,20 +117,13 @@ class Arguments:
             raise ValueError("--compare truth needs a data set; name it with --data")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Errors are for the caller to show, in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; --help shows all options")
-
-
 def parse(argv: Sequence[str], program: str) -> Arguments:
     """Read a command line; raises ValueError with one sentence, exits for --help."""
     return Arguments(**vars(_make_parser(program).parse_args(argv)))
 
 
-def _make_parser(program: str) -> _Parser:
-    parser = _Parser(
+def _make_parser(program: str) -> OptionParser:
+    parser = OptionParser(
         program,
         description=DESCRIPTION,
         epilog=EXAMPLES,

@@ -15,6 +15,7 @@ import moderngl
 import numpy as np
 import torch
 
+from donerf.assets import install_line
 from viewer.transfer import DeviceValues, Transfer, TransferLadder, Values
 
 _WRITE_DISCARD = 2
@@ -230,9 +231,7 @@ def _import_driver() -> Any:
         bindings = import_module("cuda.bindings")
         driver = import_module("cuda.bindings.driver")
     except ImportError as error:
-        raise InteropError(
-            f"cuda-bindings is missing ({error}); pip install 'donerf[gpu]'"
-        ) from None
+        raise InteropError(f"cuda-bindings is missing ({error}); {install_line('gpu')}") from None
     if bindings.__version__ == _BROKEN_BINDINGS:
         raise InteropError(
             f"cuda-bindings {_BROKEN_BINDINGS} is broken; pip install --upgrade cuda-bindings"

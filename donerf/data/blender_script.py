@@ -58,6 +58,19 @@ _BACKS = 0.6
 """A camera that sees the backs of faces in more than this share of directions may be inside one."""
 _DARK = 0.01
 """Of the brightest place in the cell: one that gets less light is shut in."""
+_COLUMNS = 40
+"""In which one looks down, along x and y, for what rises from the ground."""
+_RISES = 0.15
+"""What reaches this share of the whole height is not ground."""
+_SURROUNDED = 0.8
+"""The share of directions that floor and walls must close, to be those of a room."""
+_DIM, _BRIGHT = 0.05, 0.25
+"""Light from the median surface: a model with less gets some, until a room has so much."""
+_SKY_COLOR, _SKY_LIGHT = (0.5, 0.72, 1.0, 1.0), (0.8, 0.9, 1.0, 1.0)
+_DEEPER = 0.15
+"""Of the distance: so much deeper one looks into another side, to be preferred to the front."""
+_FRONT_YAW = math.radians(20)
+"""A little from the side; the front of a glTF model shows towards -y here."""
 _REDRAWS = 30
 _DEFAULT_FOV = math.radians(70)
 _ROTATION_DEG = (70.0, 24.0)
@@ -138,8 +151,8 @@ def render_data_sets(options: argparse.Namespace) -> None:
         raise SceneError(f"Blender 5.0 or newer is needed, this is {bpy.app.version_string}")
     is_model = open_scene(options.scene)
     cells = find_cells(options, is_model)
-    light_scene(cells, is_model)
     set_up_render(options)
+    light_scene(cells, is_model)
     chosen = [cell for cell in cells if options.cell in (None, cell.name)]
     if not chosen:
         names = ", ".join(cell.name for cell in cells)
@@ -234,7 +247,11 @@ def check_options(options: argparse.Namespace) -> None:
         (min(counts) >= 0 < counts[0], "--train must be at least 1, --val and --test 0", counts),
         (options.samples >= 1, "--samples must be at least 1", options.samples),
         (options.seed >= 0, "--seed must not be negative", options.seed),
-        (options.threads is None or options.threads >= 1, "--threads must be 1", options.threads),
+        (
+            options.threads is None or options.threads >= 1,
+            "--threads must be at least 1",
+            options.threads,
+        ),
         (options.fov is None or 1 <= options.fov <= 170, "--fov must be 1 to 170", options.fov),
         (_is_turn(options.rotation), "--rotation must be 0 to 360, 0 to 180", options.rotation),
         (_is_size(options.cell_size), "--cell-size must be positive", options.cell_size),
@@ -326,7 +343,7 @@ def _has_pixels(image: Any) -> bool:
 
 def find_cells(options: argparse.Namespace, is_model: bool) -> list[Cell]:
     """The view cells: from the command line, from cubes in the file, or chosen."""
-    boxes = marked_boxes()
+    boxes = marked_boxes(is_model)
     if options.cell_center is not None:
         boxes = {CELL_NAME: (np.array(options.cell_center), np.array(options.cell_size))}
     if boxes:
@@ -346,7 +363,7 @@ def find_cells(options: argparse.Namespace, is_model: bool) -> list[Cell]:
     return [_cell(CELL_NAME, box, options, is_model)]
 
 
-def marked_boxes() -> dict[str, Box]:
+def marked_boxes(is_model: bool) -> dict[str, Box]:
     """Center and size of each cube named view_cell, view_cell.001, ..."""
     boxes = {}
     for one in bpy.context.scene.objects:
@@ -354,13 +371,17 @@ def marked_boxes() -> dict[str, Box]:
         if not is_mark or one.type not in ("EMPTY", "MESH"):
             continue
         if one.type == "EMPTY":
-            half = one.empty_display_size
+            # A model file knows the scale of an empty and not its size; Blender makes it 1.
+            half = 1.0 if is_model else one.empty_display_size
             corners = [Vector((x, y, z)) * half for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
         else:
             corners = [Vector(corner) for corner in one.bound_box]
             one.hide_render = one.hide_viewport = True  # A mark, not a thing to see.
         corners = np.array([one.matrix_world @ corner for corner in corners])
         boxes[one.name] = _box_of_corners(one.name, corners, one.matrix_world)
+        if is_model and one.type == "EMPTY":
+            text = box_text(*boxes[one.name])
+            say(f"note: the file does not say how large the empty {one.name} is; taken is {text}")
     bpy.context.view_layer.update()
     return boxes
 
@@ -442,12 +463,12 @@ def choose_cell(options: argparse.Namespace) -> Cell:
         rotation, kind = _ROTATION_DEG, "a room, seen from inside"
         center, size = room, free_size(room)
     else:
-        yaw, pitch, fov = math.radians(20), math.radians(-12), math.radians(55)
+        lower, upper = standing_box(lower, upper)
+        distance = float(np.linalg.norm(upper - lower))
+        pitch, fov = math.radians(-12), math.radians(55)
+        yaw = open_side((lower + upper) / 2, (upper - lower) / 2, distance, pitch)
         rotation, kind = _ROTATION_AROUND_AN_OBJECT_DEG, "an object, seen from outside"
-        radius = float(np.linalg.norm(upper - lower)) / 2
-        distance = 2 * radius
-        forward = level_orientation(yaw, pitch)[:3, 2] * -1
-        center = (lower + upper) / 2 - distance * forward
+        center = (lower + upper) / 2 - distance * forward_of(yaw, pitch)
         size = np.array([0.35, 0.35, 0.25]) * distance
     cell = make_cell(CELL_NAME, center, size, (yaw, pitch, fov), rotation, options)
     say(
@@ -471,20 +492,66 @@ def scene_corners() -> np.ndarray:
     return np.array([matrix @ Vector(c) for matrix, thing in solid for c in thing.bound_box])
 
 
+def standing_box(lower: np.ndarray, upper: np.ndarray) -> Box:
+    """The part of a box in which something rises: the house, without the lawn around it."""
+    share = (np.arange(_COLUMNS) + 0.5) / _COLUMNS
+    x, y = np.meshgrid(*(lower[:2, None] + share * (upper - lower)[:2, None]))
+    down, high = np.array([[0.0, 0.0, -1.0]]), float(upper[2] + np.ptp((lower, upper)))
+    columns = np.stack((x.ravel(), y.ravel(), np.full(x.size, high)), axis=-1)
+    heights = high - np.concatenate([look_around(place, down)[0] for place in columns])
+    standing = columns[heights > lower[2] + _RISES * (upper - lower)[2], :2]
+    if not standing.size:
+        return lower, upper
+    half = (upper - lower)[:2] / _COLUMNS / 2
+    corners = standing.min(axis=0) - half, standing.max(axis=0) + half
+    return np.array([*corners[0], lower[2]]), np.array([*corners[1], upper[2]])
+
+
+def open_side(center: np.ndarray, half: np.ndarray, distance: float, pitch: float) -> float:
+    """The yaw from which one looks deepest into an object; its front, if all are much the same."""
+    across = np.linspace(-0.9, 0.9, 5)
+    aims = np.stack(np.meshgrid(across, across, across), axis=-1).reshape(-1, 3) * half + center
+    best, deepest = _FRONT_YAW, 0.0
+    for yaw in _FRONT_YAW + np.radians((0, 90, 180, 270)):
+        place = center - distance * forward_of(yaw, pitch)
+        distances, is_back = look_around(place, aims - place)
+        reach = distances / np.linalg.norm(aims - place, axis=-1)
+        points = place + reach[:, None] * (aims - place)
+        is_object = np.all(np.abs(points - center) <= 1.01 * half, axis=-1)  # Not what is beyond.
+        seen = np.where(is_back, 0, distances)[is_object]
+        depth = float(seen.mean()) / distance if seen.size else 0.0
+        if depth > deepest + _DEEPER:
+            best, deepest = float(yaw), depth
+    return best
+
+
+def forward_of(yaw: float, pitch: float) -> np.ndarray:
+    """(3,) where a camera looks."""
+    return -level_orientation(yaw, pitch)[:3, 2]
+
+
 def room_center(lower: np.ndarray, upper: np.ndarray) -> np.ndarray | None:
     """The place with most space around it, if floor and walls surround it; else None."""
     best, most = None, 0.04 * float(np.linalg.norm(upper - lower))
     # Models of rooms often have no ceiling, so that one can look into them.
     around = sphere_directions()
-    around = around[around[:, 2] < 0.5]
+    around = around[around[:, 2] < 0.3]
+    floor = around[around[:, 2] < -0.3]
+    walls = [forward_of(yaw, pitch) for yaw in np.radians(range(0, 360, 15)) for pitch in (0, 0.1)]
     across = np.linspace(0.2, 0.8, 7)
     for share in np.stack(np.meshgrid(across, across, (0.4, 0.55)), axis=-1).reshape(-1, 3):
         place = lower + share * (upper - lower)
-        distances, is_back = look_around(place, around)
-        free = float(np.quantile(distances, 0.05))
-        if (np.isfinite(distances) & ~is_back).mean() > 0.8 and free > most:
+        free = float(np.quantile(look_around(place, around)[0], 0.05))
+        is_closed = min(_closed(place, floor), _closed(place, np.array(walls))) > _SURROUNDED
+        if is_closed and free > most:
             best, most = place, free
     return best
+
+
+def _closed(place: np.ndarray, directions: np.ndarray) -> float:
+    """The share of directions in which something stands that shows its front."""
+    distances, is_back = look_around(place, directions)
+    return float((np.isfinite(distances) & ~is_back).mean())
 
 
 def free_size(center: np.ndarray) -> np.ndarray:
@@ -512,28 +579,59 @@ def open_yaw(center: np.ndarray) -> float:
 
 def light_scene(cells: Sequence[Cell], is_model: bool) -> None:
     """Give a model without light some; a .blend file without stays as it is, with a note."""
-    if has_light():
-        return
+    is_lit = has_light()
     if not is_model:
-        say("note: the file has no light, the pictures will be black")
+        if not is_lit:
+            say("note: the file has no light, the pictures will be black")
         return
+    centers = [np.array(cell.center) for cell in cells]
+    if is_lit and min(map(exposure, centers)) > _DIM:
+        return
+    add_sky_and_sun(cells[0].yaw)
+    indoors = [center for center in centers if math.isfinite(height_above(center))]
+    watts = [add_lamp(center) for center in indoors if exposure(center) <= _DIM]
+    added = ["a sky", "a sun", *(f"a lamp of {power:g} W under the ceiling" for power in watts)]
+    why = "its own light is too dim" if is_lit else "there is no light"
+    say(f"note: {why}; added: {', '.join(added)}")
+
+
+def add_sky_and_sun(yaw: float) -> None:
+    """The sun stands at the left behind who looks along the yaw; a sky fills the shadows."""
     scene = bpy.context.scene
-    scene.world = scene.world or bpy.data.worlds.new("world")
-    sky = scene.world.node_tree.nodes["Background"]
-    sky.inputs["Color"].default_value = (0.75, 0.86, 1.0, 1.0)
-    sky.inputs["Strength"].default_value = 0.6
+    scene.world = bpy.data.worlds.new("sky")
+    sample_sky_coarsely(scene.world)
+    nodes, links = scene.world.node_tree.nodes, scene.world.node_tree.links
+    lights = nodes["Background"]
+    lights.inputs["Color"].default_value, lights.inputs["Strength"].default_value = _SKY_LIGHT, 0.5
+    # As bright as it is seen, the sky would drown the sun.
+    shown, mix = nodes.new("ShaderNodeBackground"), nodes.new("ShaderNodeMixShader")
+    shown.inputs["Color"].default_value = _SKY_COLOR
+    links.new(nodes.new("ShaderNodeLightPath").outputs["Is Camera Ray"], mix.inputs[0])
+    links.new(lights.outputs[0], mix.inputs[1])
+    links.new(shown.outputs[0], mix.inputs[2])
+    links.new(mix.outputs[0], nodes["World Output"].inputs["Surface"])
     sun = bpy.data.lights.new("sun", "SUN")
-    sun.energy, sun.angle = 1.5, math.radians(3)
-    add_object("sun", sun).rotation_euler = (math.radians(40), 0, math.radians(30))
-    text = "a sky and a sun"
-    for cell in cells:
-        up, _ = look_around(np.array(cell.center), np.array([[0.0, 0.0, 1.0]]))
-        if math.isfinite(up[0]):  # There is a ceiling.
-            lamp = bpy.data.lights.new("lamp", "POINT")
-            lamp.energy, lamp.shadow_soft_size = 40 * float(up[0]) ** 2, 0.1 * float(up[0])
-            add_object("lamp", lamp).location = (*cell.center[:2], cell.center[2] + 0.7 * up[0])
-            text = "a sky, a sun and a lamp under the ceiling"
-    say(f"note: there is no light; {text} were added")
+    sun.energy, sun.angle = 2.5, math.radians(3)
+    pose = level_orientation(yaw - math.radians(50), math.radians(-50))
+    add_object("sun", sun).matrix_world = Matrix(pose.tolist())
+
+
+def height_above(place: np.ndarray) -> float:
+    """How far the ceiling is; +inf under the sky."""
+    return float(look_around(place, np.array([[0.0, 0.0, 1.0]]))[0][0])
+
+
+def add_lamp(place: np.ndarray) -> float:
+    """A lamp under the ceiling, as strong as makes a room's pictures bright; returns its watts."""
+    height, before = height_above(place), exposure(place)
+    lamp = bpy.data.lights.new("lamp", "AREA")  # Shines downward: nothing above it burns out.
+    lamp.shape, lamp.size, lamp.energy = "DISK", 0.5 * height, 40 * height**2
+    one = add_object("lamp", lamp)
+    one.location, one.visible_camera = (*place[:2], place[2] + 0.9 * height), False
+    gained = max(exposure(place) - before, 1e-3)
+    # Two digits can be repeated by hand, and on every machine.
+    lamp.energy = float(f"{lamp.energy * (_BRIGHT - before) / gained:.2g}")
+    return lamp.energy
 
 
 def has_light() -> bool:
@@ -701,8 +799,15 @@ def text_of(numbers: Iterable[float]) -> str:
 
 
 def box_text(center: Iterable[float], size: Iterable[float]) -> str:
-    """A box in the words of the command line."""
-    return f"--cell-center {text_of(center)} --cell-size {text_of(size)}"
+    """A box in the words of the command line, which knows no exponents after a minus sign."""
+    center, size = np.array(center), np.array(size)
+    center = np.where(np.abs(center) < 1e-6 * size.max(), 0.0, center)
+
+    def text(numbers: np.ndarray) -> str:
+        digits = (np.format_float_positional(x, 4, fractional=False, trim="-") for x in numbers)
+        return " ".join(digits)
+
+    return f"--cell-center {text(center)} --cell-size {text(size)}"
 
 
 # Rendering
@@ -725,17 +830,21 @@ def set_up_render(options: argparse.Namespace) -> None:
     cycles.samples = options.samples
     cycles.use_adaptive_sampling = False
     cycles.use_denoising, cycles.denoiser = options.denoise, "OPENIMAGEDENOISE"
-    # Both halve the time of scenes with few lamps: choosing lamps by a tree costs more than it
-    # gains, and the map of a sky would be made as large as its picture.
+    # Choosing lamps by a tree costs more than it gains in scenes with few of them.
     cycles.use_light_tree = False
     if scene.world is not None:
-        scene.world.cycles.sampling_method = "MANUAL"
-        scene.world.cycles.sample_map_resolution = 256
+        sample_sky_coarsely(scene.world)
     for layer in scene.view_layers:
         layer.use = layer == bpy.context.view_layer
     bpy.context.view_layer.use_pass_z = True
     set_view_transform(options.view_transform)
     use_device(options.device)
+
+
+def sample_sky_coarsely(world: Any) -> None:
+    """Else the map of where the sky shines would be made as large as its picture, and slowly."""
+    world.cycles.sampling_method = "MANUAL"
+    world.cycles.sample_map_resolution = 256
 
 
 def set_view_transform(name: str) -> None:
@@ -867,6 +976,17 @@ def open_image_io() -> Any:
 
 def brightness(place: np.ndarray) -> float:
     """Mean light that arrives at a place from all around."""
+    return float(panorama(place)[0].mean())
+
+
+def exposure(place: np.ndarray) -> float:
+    """How bright surfaces look from a place: their median, whatever the lamps do; 0 without any."""
+    light, depth = panorama(place)
+    return float(np.median(light[depth < _MISS])) if np.any(depth < _MISS) else 0.0
+
+
+def panorama(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(16, 32) light that arrives at a place from all around, and from how far."""
     scene, data = bpy.context.scene, bpy.data.cameras.new("all around")
     render, cycles = scene.render, scene.cycles
     before = scene.camera, render.resolution_x, render.resolution_y, cycles.samples
@@ -874,11 +994,12 @@ def brightness(place: np.ndarray) -> float:
     data.type, data.panorama_type, data.clip_start = "PANO", "EQUIRECTANGULAR", 1e-4
     scene.camera = add_object("all around", data)
     scene.camera.location = place
-    render.resolution_x, render.resolution_y, cycles.samples = 16, 8, 16
+    render.resolution_x, render.resolution_y, cycles.samples = 32, 16, 8
     path = Path(bpy.app.tempdir or ".", "all_around.exr")
     try:
         render_exr(path)
-        return float(read_channels(path, "Combined.")[..., :3].mean())
+        light = read_channels(path, "Combined.")[..., :3].mean(axis=-1)
+        return light, read_channels(path, "Depth.")[..., 0]
     finally:
         path.unlink(missing_ok=True)
         bpy.data.objects.remove(scene.camera)

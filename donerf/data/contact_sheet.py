@@ -123,6 +123,9 @@ def draw_plan(info: DatasetInfo, views: Sequence[View], pixels: int) -> Image.Im
     for view in views:
         _draw_camera(draw, place(view.camera.position), view.camera.forward)
     _draw_scale(draw, scale, pixels)
+    caption = "from above: what the views see, the cell, its cameras"
+    draw.rectangle((0, 0, draw.textlength(caption, _font(14)) + 2 * _GAP, 26), fill=_PAPER)
+    draw.text((_GAP, 4), caption, _INK, _font(14))
     return plan
 
 

@@ -314,7 +314,7 @@ def demo_data_command(
     file = shlex.quote(str(config))
     print(
         f"wrote {sum(views)} views of {size[0]}x{size[1]} to {folder}; train on them with\n"
-        f"  python train_oracle.py {file}\n"
-        f"  python train_shader.py {file}\n"
-        "  python view.py runs/demo/demo.donerf"
+        f"  donerf train oracle {file}\n"
+        f"  donerf train shader {file}\n"
+        "  donerf view runs/demo/demo.donerf"
     )

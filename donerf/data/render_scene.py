@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from donerf.command import OptionParser
 from donerf.data import blender_script
 from donerf.data.blender import Blender, find_blender
 from donerf.data.contact_sheet import distance_limits, write_sheet
@@ -78,7 +79,7 @@ def render_scene_command(arguments: Sequence[str], prog: str) -> None:
 
 def _own_options() -> argparse.ArgumentParser:
     """The options that Blender's script does not know."""
-    own = blender_script.Parser(add_help=False, allow_abbrev=False)
+    own = OptionParser(add_help=False, allow_abbrev=False)
     text = "render a furnished room that comes with the program and has two view cells"
     own.add_argument("--example", choices=EXAMPLES, help=text)
     text = "render 8 small views only and lay them out in one picture, with a plan of the cell"
@@ -89,7 +90,7 @@ def _own_options() -> argparse.ArgumentParser:
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    return blender_script.Parser(
+    return OptionParser(
         prog=prog,
         description=_DESCRIPTION,
         parents=[blender_script.parser(add_help=False), _own_options()],
@@ -112,7 +113,7 @@ def run_blender(blender: Blender, script: str, words: Sequence[str], console: Co
         TextColumn("left"),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    last: list[str] = []
+    progress, last = Progress(*columns, console=console), list[str]()
     # Ctrl-C reaches this process alone: Blender would take it for the end of one view.
     with subprocess.Popen(
         command,
@@ -125,15 +126,17 @@ def run_blender(blender: Blender, script: str, words: Sequence[str], console: Co
     ) as process:
         assert process.stdout is not None, "it was asked for"
         try:
-            with Progress(*columns, console=console) as progress:
-                for line in process.stdout:
-                    last = [*last, line.rstrip()][-_LAST_LINES:]
-                    _show(line, progress)
+            for line in process.stdout:
+                last = [*last, line.rstrip()][-_LAST_LINES:]
+                _show(line, progress)
             process.wait()
         except BaseException:
             process.kill()
             console.print("stopped; the same command goes on", highlight=False)
             raise
+        finally:
+            if progress.tasks:
+                progress.stop()
     if process.returncode != 0:
         raise ValueError(_failure(process.returncode, last))
 
@@ -144,6 +147,7 @@ def _show(line: str, progress: Progress) -> None:
         progress.console.print(f"note: {note[1]}", highlight=False, markup=False, soft_wrap=True)
     elif begun := re.match(r"donerf: (.*) has (\d+) of (\d+) views to render", line):
         left, total = int(begun[2]), int(begun[3])
+        progress.start()
         progress.add_task(Path(begun[1]).name, total=total, completed=total - left)
     elif line.startswith("donerf: rendered ") and progress.task_ids:
         progress.advance(progress.task_ids[-1])

@@ -12,8 +12,6 @@ from functools import cache
 
 import numpy as np
 
-INSTALL_LINE = "pip install 'donerf[bench]'"
-
 
 def psnr(picture: np.ndarray, truth: np.ndarray) -> float:
     """10 log10(1 / MSE) in dB on 8-bit pictures; infinite where they are equal."""

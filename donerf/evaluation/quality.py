@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from donerf.assets import install_line
 from donerf.data.dataset import Dataset, load_dataset
 from donerf.evaluation.edges import depth_edges
-from donerf.evaluation.metrics import INSTALL_LINE, Scores, compare, has_flip, has_ssim
+from donerf.evaluation.metrics import Scores, compare, has_flip, has_ssim
 from donerf.files import write_atomically, write_text
 from donerf.geometry.camera import Camera
 from donerf.model.nerf import NerfNetworks, render_nerf_rays
@@ -162,7 +163,7 @@ def evaluate_file(
     if isinstance(model, Networks) and model.shading is None:
         raise ValueError(
             f"an evaluation compares colors, {file} has an oracle but no shading network yet; run "
-            "train_shader.py first"
+            "`donerf train shader` first"
         )
     dataset = load_dataset(data, split, downscale, need_depth=placement == "true-depth")
     check_same_place(scene, dataset, file, data)
@@ -228,7 +229,7 @@ def print_table(report: dict[str, Any], console: Console) -> None:
     console.print(table)
     if not (has_ssim() and has_flip()):
         # Without markup: rich would take the brackets of the line for its own.
-        line = f"SSIM and FLIP need the 'bench' extra: {INSTALL_LINE}"
+        line = f"SSIM and FLIP need the 'bench' extra: {install_line('bench')}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

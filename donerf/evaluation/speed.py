@@ -72,7 +72,7 @@ def measure_speed(file: Path, settings: SpeedSettings, console: Console) -> Spee
     if networks.shading is None:
         raise ValueError(
             f"a benchmark renders colors, {file} has an oracle but no shading network yet; run "
-            "train_shader.py first"
+            "`donerf train shader` first"
         )
     truth = None if settings.data is None else _load_truth(settings, settings.data, scene, file)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None

@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 from pydantic import ValidationError
 
+from donerf.command_line import read_command_line
 from donerf.config import Config, explain, load_config
 
 
@@ -60,13 +61,12 @@ def parse_training_arguments(
     )
     defaults = Config() if wants_help and not file.exists() else load_config(file)
     try:
-        options = tyro.cli(
+        options = read_command_line(
             _Options,
-            prog=prog,
+            arguments,
+            prog,
             description=description,
-            args=list(arguments),
             default=_Options(config_file=file, settings=defaults),
-            console_outputs=True,
         )
     except ValidationError as error:
         raise ValueError(explain(error, "the command line")) from None

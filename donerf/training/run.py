@@ -326,8 +326,8 @@ def newest_checkpoint(folder: Path) -> Scene:
     found = checkpoints(folder)
     if not found:
         raise FileNotFoundError(
-            f"no trained oracle in {folder}; run train_oracle.py with the same config first, or "
-            "name its run folder with --oracle-run"
+            f"no trained oracle in {folder}; run `donerf train oracle` with the same config "
+            "first, or name its run folder with --oracle-run"
         )
     return load_scene(found[-1])
 
