@@ -6,14 +6,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from donerf.backends.eager import EagerRenderer
 from donerf.evaluation.onnx_networks import OnnxNetworks
 from donerf.geometry.camera import Camera
 from donerf.geometry.rays import Rays
 from donerf.model.pipeline import RenderedRays, render_rays
-from donerf.model.placement import quantiles
 from donerf.precision import Precision
 from donerf.renderer import BACKENDS, Frame, RenderOptions, make_renderer
 from donerf.scene_file import Scene
@@ -96,6 +94,8 @@ def combinations(switches: tuple[str, ...]) -> list[tuple[str, ...]]:
 def make_entrant(contender: Contender, scene: Scene, device: str) -> Entrant:
     """Raises ValueError where this machine or this scene does not allow it."""
     backend, precision = contender.backend, contender.precision
+    if backend == "cuda" and device != "cuda":
+        raise ValueError("this machine has no NVIDIA GPU, or this run was not to use it")
     if backend == COMPILE:
         return CompiledRenderer(scene, device, precision)
     if backend == ONNXRUNTIME:
@@ -125,8 +125,7 @@ class CompiledRenderer(EagerRenderer):
     ) -> RenderedRays:
         """A compiled tile has no stages that could be timed."""
         cell, networks = self._cells[options.cell_index]
-        u: Tensor = quantiles(len(rays), options.samples, self._device)
-        return self._render_rays(rays, cell, networks, u)
+        return self._render_rays(rays, cell, networks, self._quantiles(len(rays), options))
 
 
 @dataclass(frozen=True)
