@@ -464,3 +464,32 @@ def test_frames_do_not_add_threads():
 
     renderer.close()
     assert threading.active_count() < before
+
+
+def test_a_closed_renderer_says_so():
+    renderer = CpuRenderer(scene(), "fp32")
+    renderer.close()
+
+    with pytest.raises(AssertionError, match="this renderer is closed"):
+        renderer.render(camera(), RenderOptions())
+
+
+FORKED = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from test_cpu_backend import CpuRenderer, EXACT, camera, scene
+renderer = CpuRenderer(scene(), "fp32")
+before = renderer.render(camera(), EXACT).image
+child = os.fork()
+after = renderer.render(camera(), EXACT).image
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or not before.equal(after))
+os._exit(not before.equal(after))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_renders_with_threads_of_its_own():
+    command = [sys.executable, "-c", FORKED, str(Path(__file__).parent)]
+
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0

@@ -207,6 +207,19 @@ def test_the_reference_comes_first_and_once():
     assert [c.name for c in contenders(("eager",))] == ["eager fp32", "eager bf16"]
 
 
+def test_only_the_precisions_asked_for_are_timed_beside_the_reference():
+    found = contenders(("eager", "cpu"), ("adaptive",), precisions=("bf16",))
+
+    assert [one.name for one in found] == [
+        "eager fp32",
+        "eager bf16",
+        "cpu bf16",
+        "cpu bf16 +adaptive",
+    ]
+    with pytest.raises(ValueError, match="--precisions must be all, or some of fp32"):
+        contenders(("cpu",), precisions=("fp33",))
+
+
 def test_a_contender_has_its_options_on_and_all_others_off():
     for on in combinations(SWITCHES):
         options = Contender("eager", "fp32", on).options(3)

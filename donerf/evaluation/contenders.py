@@ -12,7 +12,7 @@ from donerf.evaluation.onnx_networks import OnnxNetworks
 from donerf.geometry.camera import Camera
 from donerf.geometry.rays import Rays
 from donerf.model.pipeline import RenderedRays, render_rays
-from donerf.precision import Precision
+from donerf.precision import DTYPES, Precision
 from donerf.renderer import BACKENDS, Frame, RenderOptions, make_renderer
 from donerf.scene_file import Scene
 
@@ -70,19 +70,32 @@ REFERENCE = Contender("eager", "fp32")
 """As published: all inputs, nothing folded, single precision. The others' pictures must be its."""
 
 
-def contenders(backends: tuple[str, ...], switches: tuple[str, ...] = SWITCHES) -> list[Contender]:
-    """Every precision of the backends, each option alone and all together; the reference first."""
+def contenders(
+    backends: tuple[str, ...],
+    switches: tuple[str, ...] = SWITCHES,
+    precisions: tuple[str, ...] = ("all",),
+) -> list[Contender]:
+    """Every precision of the backends, each option alone and all together; the reference first.
+
+    precisions:  only these
+    """
     unknown = [name for name in backends if name not in ENTRANTS]
     if unknown or not backends:
         raise ValueError(
             f"--backends must be all, or some of {', '.join(ENTRANTS)} with commas between them, "
             f"got '{','.join(backends)}'"
         )
+    if precisions != ("all",) and not {*precisions} <= {*DTYPES}:
+        raise ValueError(
+            f"--precisions must be all, or some of {', '.join(DTYPES)} with commas between them, "
+            f"got '{','.join(precisions)}'"
+        )
     found = [REFERENCE]
     for backend in backends:
-        precisions = PRECISIONS.get(backend, ("fp32", "bf16"))
+        offered = PRECISIONS.get(backend, ("fp32", "bf16"))
+        chosen = [p for p in offered if precisions == ("all",) or p in precisions]
         sets = [()] if backend in PLAIN else combinations(switches)
-        found += [Contender(backend, p, on) for p in precisions for on in sets]
+        found += [Contender(backend, p, on) for p in chosen for on in sets]
     return list(dict.fromkeys(found))
 
 
