@@ -85,15 +85,15 @@ def contenders(
             f"--backends must be all, or some of {', '.join(ENTRANTS)} with commas between them, "
             f"got '{','.join(backends)}'"
         )
-    if precisions != ("all",) and not {*precisions} <= {*DTYPES}:
+    if precisions != ("all",) and not {*precisions} <= {*map(str, DTYPES)}:
         raise ValueError(
             f"--precisions must be all, or some of {', '.join(DTYPES)} with commas between them, "
             f"got '{','.join(precisions)}'"
         )
     found = [REFERENCE]
     for backend in backends:
-        offered = PRECISIONS.get(backend, ("fp32", "bf16"))
-        chosen = [p for p in offered if precisions == ("all",) or p in precisions]
+        offered: tuple[Precision, ...] = PRECISIONS.get(backend, ("fp32", "bf16"))
+        chosen: list[Precision] = [p for p in offered if {"all", p} & {*precisions}]
         sets = [()] if backend in PLAIN else combinations(switches)
         found += [Contender(backend, p, on) for p in chosen for on in sets]
     return list(dict.fromkeys(found))
