@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from donerf.backends.sample_counts import EXTENT
+from donerf.backends.sample_counts import EXTENT, SHARES, SPREADS
 from donerf.data.dataset import load_dataset
 from donerf.files import write_atomically
 from donerf.model.compositing import combs_of
@@ -64,10 +64,11 @@ def main() -> None:
             for name, g in groups.items()
         },
         "prices": [price_row(price, groups) for price in PRICES],
+        "rule": rule_row(groups),
     }
     text = json.dumps(report, indent=1)
     write_atomically(arguments.out, lambda beside: beside.write_text(text, encoding="utf-8"))
-    for row in report["prices"]:
+    for row in (*report["prices"], report["rule"]):
         print(json.dumps(row))
 
 
@@ -105,7 +106,20 @@ def price_row(price: float, groups: dict[str, Groups]) -> dict[str, object]:
     together = torch.stack([g.share * g.errors for g in groups.values()]).sum(0)
     share = torch.stack([g.share for g in groups.values()]).sum(0)
     best = (together + price * counts[:, None] * share).argmin(0)
-    row: dict[str, object] = {"price": price, "counts": counts[best].int().tolist()}
+    return {"price": price} | scored(best, groups)
+
+
+def rule_row(groups: dict[str, Groups]) -> dict[str, object]:
+    """The same of the program's own rule, whose spreads are bounds of groups."""
+    share = torch.bucketize(torch.tensor((0.0, *EDGES)), torch.tensor(SPREADS), right=True)
+    counts = [round(SHARES[i] * ASKED) for i in share.tolist()]
+    return scored(torch.tensor([COUNTS.index(count) for count in counts]), groups)
+
+
+def scored(best: Tensor, groups: dict[str, Groups]) -> dict[str, object]:
+    """Counts of the groups, (G,) indices of COUNTS, with what they cost and change."""
+    counts = torch.tensor(COUNTS, dtype=torch.float32)
+    row: dict[str, object] = {"counts": counts[best].int().tolist()}
     for name, g in groups.items():
         error = float((g.share * g.errors.gather(0, best[None])[0]).sum())
         asked = float((g.share * g.errors[COUNTS.index(ASKED)]).sum())

@@ -24,6 +24,7 @@ from rich.console import Console
 
 from donerf.data.dataset import Dataset, load_dataset
 from donerf.evaluation.cost import center_camera
+from donerf.evaluation.metrics import psnr
 from donerf.evaluation.quality import evaluate, machine, write_report
 from donerf.renderer import Placement, RenderOptions, make_renderer
 from donerf.scene_file import load_scene
@@ -55,13 +56,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--only", choices=("quality", "speed"))
+    parser.add_argument("--scenes", nargs="+", choices=SCENES, default=SCENES)
     arguments = parser.parse_args()
-    for scene in SCENES:
+    for scene in arguments.scenes:
         if arguments.only != "speed":
             report = measure_quality(scene, arguments.data / scene)
             write_report(report, arguments.out / f"{scene}_quality.json")
         if arguments.only != "quality":
-            report = measure_speed(scene)
+            report = measure_speed(scene, arguments.data / scene)
             write_report(report, arguments.out / f"{scene}_speed.json")
 
 
@@ -110,7 +112,7 @@ def some_views(dataset: Dataset, count: int) -> Dataset:
     )
 
 
-def measure_speed(scene_name: str) -> dict[str, Any]:
+def measure_speed(scene_name: str, data: Path) -> dict[str, Any]:
     """The default flight at several sizes, and the time from process start to the first picture.
 
     Written as PNG files: an encoder of films would run beside the renderer and take its cores.
@@ -135,6 +137,7 @@ def measure_speed(scene_name: str) -> dict[str, Any]:
             "note": "whole process: start, imports, one 400x300 picture, file written, exit",
         },
         "memory": measure_growth(file),
+        "adaptive": measure_adaptive(file, data),
     }
 
 
@@ -171,6 +174,30 @@ def measure_growth(file: Path) -> dict[str, Any]:
         if frame == 100:
             before = resident_mb()
     return {"frames": FRAMES_OF_GROWTH, "after_100": before, "at_the_end": resident_mb()}
+
+
+def measure_adaptive(file: Path, data: Path) -> dict[str, Any]:
+    """PSNR on all test views with exactly as many samples as asked for, and by the oracle's doubt.
+
+    All else as in the flights.
+    """
+    views = load_dataset(data, "test")
+    renderer = make_renderer(load_scene(ROOT / file))
+    rows: dict[str, Any] = {"samples": RenderOptions().samples, "views": len(views.cameras)}
+    for name, is_adaptive in (("exactly", False), ("adaptive", True)):
+        scores: list[float] = []
+        shaded: list[float] = []
+        for camera, truth in zip(views.cameras, views.colors, strict=True):
+            frame = renderer.render(camera, RenderOptions(adaptive=is_adaptive))
+            assert frame is not None, "nobody cancels"
+            scores.append(psnr(frame.image[..., :3].numpy(), truth.numpy()))
+            shaded.append(frame.mean_samples)
+        rows[name] = {
+            "psnr": round(statistics.fmean(scores), 3),
+            "mean_samples": round(statistics.fmean(shaded), 3),
+        }
+    renderer.close()
+    return rows
 
 
 def resident_mb() -> float:

@@ -17,6 +17,11 @@ SAMPLES = ("1", "2", "4", "8", "16")
 
 def main() -> None:
     """Collect all tables that have results."""
+    (ROOT / "docs" / "measured.md").write_text(document(), encoding="utf-8")
+
+
+def document() -> str:
+    """The whole page."""
     parts = [
         "# Measured",
         "Written by `benchmarks/tables.py` from the JSON files in `benchmarks/results/`; each of "
@@ -31,7 +36,7 @@ def main() -> None:
         *engine_table(),
         *scenes_tables(),
     ]
-    (ROOT / "docs" / "measured.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return "\n\n".join(parts) + "\n"
 
 
 def quality_tables() -> list[str]:
@@ -116,7 +121,94 @@ def speed_tables() -> list[str]:
         "written, imports included (in brackets: the first time on a machine, when the loops are "
         f"compiled): {', '.join(starts)}.",
         f"Growth of the process from the 100th to the {frames:,}th frame: {', '.join(growths)}.",
+        *adaptive_table(),
+        *backend_tables(),
     ]
+
+
+def adaptive_table() -> list[str]:
+    """What the oracle's doubt saves, and what it costs."""
+    rows = []
+    for name, title in SCENES.items():
+        report = read(f"{name}_speed")
+        flights = {flight["flight"]: flight for flight in report["flights"]}
+        quality = report["adaptive"]
+        for way, option in (("exactly", ""), ("adaptive", " --adaptive")):
+            flight = flights[f"400x300 {quality['samples']}{option}"]
+            rows.append(
+                [
+                    title,
+                    str(quality["samples"]),
+                    way,
+                    f"{flight['fps']:.1f}",
+                    f"{quality[way]['mean_samples']:.2f}",
+                    f"{quality[way]['psnr']:.2f}",
+                ]
+            )
+    return [
+        "### As many samples as asked for, or as the oracle's doubt asks for",
+        "Frames a second of the default flight at 400x300; mean samples and PSNR in dB of all test "
+        "views, with the same options.",
+        table(["scene", "asked for", "samples", "fps", "mean samples", "PSNR dB, test"], rows),
+    ]
+
+
+BACKEND_RUNS = {
+    "pavillon_backends": "The published networks (8x256, raw points), two samples",
+    "pavillon_backends_avx2": "The same, limited to AVX2 (onnxruntime is not: it cannot be)",
+    "courtyard_backends": "Courtyard (4x128)",
+    "courtyard_backends_avx2": "Courtyard, limited to AVX2 (onnxruntime is not)",
+}
+
+
+def backend_tables() -> list[str]:
+    """Every way to render in one run, at the run's largest size."""
+    parts = ["## Backends against each other, on a CPU"]
+    for name, title in BACKEND_RUNS.items():
+        if not (RESULTS / f"{name}.json").exists():
+            continue
+        report = read(name)
+        largest = max((row["size"] for row in report["rows"]), key=lambda size: size[0] * size[1])
+        chosen = [row for row in report["rows"] if row["size"] == largest]
+        parts.append(f"{title}, {largest[0]}x{largest[1]}, one run, all ways in turn:")
+        parts.append(table(BACKEND_HEADER, [backend_row(row, chosen) for row in chosen]))
+        missing = {one["name"]: one["reason"] for one in report["skipped"]}
+        reasons = dict.fromkeys(missing.values())
+        parts += [
+            f"Not measured: {', '.join(n for n, why in missing.items() if why == reason)} "
+            f"({reason})."
+            for reason in reasons
+        ]
+    return parts
+
+
+BACKEND_HEADER = [
+    *("S", "way", "ms", "5-95 %", "times eager fp32", "times onnxruntime"),
+    *("product", "mean samples", "dB to eager fp32", "dB, test views"),
+]
+
+
+def backend_row(row: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
+    """One way to render, beside the others with as many samples."""
+    ms = {other["name"]: other["ms"] for other in others if other["samples"] == row["samples"]}
+    onnx = ms.get("onnxruntime fp32")
+    return [
+        str(row["samples"]),
+        row["name"],
+        f"{row['ms']:.0f}",
+        f"{row['ms_p5']:.0f}-{row['ms_p95']:.0f}",
+        f"{ms['eager fp32'] / row['ms']:.2f}",
+        "" if onnx is None else f"{onnx / row['ms']:.2f}",
+        f"{row['product_share']:.0%}",
+        f"{row['mean_samples']:.2f}",
+        decibel(row["psnr_reference"]),
+        decibel(row["psnr_truth"]),
+    ]
+
+
+def decibel(value: float | None) -> str:
+    """100 stands for equal pictures."""
+    return "" if value is None else "same" if value == 100 else f"{value:.2f}"
 
 
 def flight_row(title: str, flight: dict[str, Any]) -> list[str]:

@@ -154,6 +154,8 @@ class SpeedOptions:
     """samples per ray"""
     backends: str = "all"
     """who renders, by name; the reference, eager fp32, always does"""
+    precisions: str = "all"
+    """of their products: fp32, bf16, fp16; commas between some"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """what renders"""
     frames: int = 20
@@ -296,7 +298,7 @@ def benchmark_speed(options: SpeedOptions) -> None:
 
     backends = ENTRANTS if options.backends == "all" else tuple(options.backends.split(","))
     settings = SpeedSettings(
-        contenders=contenders(backends),
+        contenders=contenders(backends, precisions=tuple(options.precisions.split(","))),
         sizes=sizes,
         samples=samples,
         device=options.device,

@@ -24,10 +24,10 @@ from donerf.backends.cpu.sampling import (
     Placed,
     SampleCounts,
     Slabs,
-    is_edge,
     place,
-    towards_neighbors,
+    share_by_blocks,
 )
+from donerf.backends.cpu.sharing import RING
 from donerf.backends.cpu.tile import memory_of
 from donerf.backends.eager import EagerRenderer
 from donerf.config import CompositingRule, OracleSettings, ShadingSettings
@@ -240,7 +240,7 @@ def test_adaptive_counts_follow_the_oracles_doubt():
 
     placed = place(logits.numpy(), SampleCounts.adaptive(4, "last-opaque", 128))
 
-    assert placed.count.tolist() == [[1, 2, 8]]
+    assert placed.count.tolist() == [[1, 2, 6]]
 
 
 def test_adaptive_frames_report_what_they_shaded():
@@ -261,7 +261,7 @@ def test_adaptive_frames_report_what_they_shaded():
 def test_slabs_hold_each_sample_once_and_give_pixels_back_in_order():
     count = np.array([[2, 4, 1, 4]])
     s = np.arange(16, dtype=np.float32).reshape(4, 1, 4)
-    slabs = Slabs.of(Placed(s, np.zeros((2, 4), np.float32), count))
+    slabs = Slabs.of(Placed(s, count, np.zeros((2, 4), np.float32)))
 
     assert slabs.order is not None and slabs.order.tolist() == [1, 3, 0, 2]
     assert slabs.starts.tolist() == [0, 4, 7, 9, 11]
@@ -271,21 +271,66 @@ def test_slabs_hold_each_sample_once_and_give_pixels_back_in_order():
     assert slabs.mean_of_combs(in_order, 4)[0].tolist() == [0, 1, 2, 3]
 
 
-def test_blocks_beside_another_surface_are_edges():
-    extent = np.full((2, 5, 6), 40.0)
-    extent[:, :, 4:] = 60.0  # another surface in the last two columns
+def blocks_at(depth: np.ndarray) -> Placed:
+    """Blocks whose two samples lie an eighth of a bin before and behind a depth, 128 bins."""
+    s = np.stack((depth - 0.125, depth + 0.125)).reshape(2, 1, -1) / 128
+    s = s.astype(np.float32)
+    return Placed(s, np.full((1, depth.size), 2), s[:, 0].copy())
 
-    assert is_edge(extent).tolist() == [[False, False, True, True]] * 3
+
+def test_pixels_beside_another_surface_ask_for_themselves():
+    depth = np.full((8, 9), 40.0)
+    depth[:, 5:] = 60.0  # another surface, from the second half of the pixels on
+
+    _, alone = share_by_blocks(blocks_at(depth), depth.shape, (10, 8), bins=128)
+
+    is_alone = np.zeros((8, 10), bool)
+    is_alone.reshape(-1)[alone] = True
+    # Those that lie between the centers of two blocks that see different surfaces, no others.
+    expected = np.zeros((8, 10), bool)
+    expected[:, 5:7] = True
+    assert (is_alone == expected).all()
 
 
-def test_pixels_of_a_slanted_surface_lie_between_their_blocks():
-    row, column = np.mgrid[0:5, 0:6]
-    depth = 3.0 * row - 2.0 * column
-    move = towards_neighbors(depth)
+def test_pixels_of_a_slanted_surface_share_and_lie_between_their_blocks():
+    row, column = np.mgrid[0:8, 0:9]
+    depth = 50 + 3.0 * row - 2.0 * column
 
-    assert move.shape == (6, 8)
-    assert move[:2, :2].tolist() == [[-0.25, -1.25], [1.25, 0.25]]
-    assert (move == np.tile(move[:2, :2], (3, 4))).all()
+    placed, alone = share_by_blocks(blocks_at(depth), depth.shape, (10, 8), bins=128)
+
+    assert alone.size == 0
+    y, x = np.mgrid[0:8, 0:10]
+    # A pixel's center in blocks, counted from the center of the first.
+    expected = 50 + 3 * (y / 2 - 0.25 + RING) - 2 * (x / 2 - 0.25 + RING)
+    places = placed.s[:, 0].reshape(2, 8, 10) * 128
+    assert_close(places[0], (expected - 0.125).astype(np.float32), atol=1e-4, rtol=0)
+    assert_close(places[1], (expected + 0.125).astype(np.float32), atol=1e-4, rtol=0)
+
+
+def test_pixels_on_either_side_of_a_crease_share_and_those_across_it_ask():
+    def asking(crease: float) -> list[int]:
+        depth = np.tile(50 + 2 * np.abs(np.arange(12.0) - crease), (8, 1))
+        _, alone = share_by_blocks(blocks_at(depth), depth.shape, (16, 8), bins=128)
+        return sorted(set((alone % 16).tolist()))
+
+    assert asking(crease=6) == []  # on a block's center
+    assert asking(crease=6.5) == [2 * (6 - RING) + 1, 2 * (7 - RING)]
+
+
+def test_two_halves_of_a_picture_share_as_the_whole():
+    """Tiles ask blocks around them, so that no tile's border is seen."""
+    depth = 40 + 20 * np.random.default_rng(1).random((8, 14)).round()
+
+    def alone_in(part: np.ndarray) -> np.ndarray:
+        size = (2 * (part.shape[1] - 2 * RING), 8)
+        is_alone = np.zeros((size[1], size[0]), bool)
+        is_alone.reshape(-1)[share_by_blocks(blocks_at(part), part.shape, size, 128)[1]] = True
+        return is_alone
+
+    whole = alone_in(depth)
+    halves = np.concatenate((alone_in(depth[:, :9]), alone_in(depth[:, 5:])), axis=1)
+    assert 0 < whole.sum() < whole.size
+    assert (whole == halves).all()
 
 
 def test_sharing_the_oracle_leaves_smooth_pictures_as_they_are():
@@ -419,3 +464,32 @@ def test_frames_do_not_add_threads():
 
     renderer.close()
     assert threading.active_count() < before
+
+
+def test_a_closed_renderer_says_so():
+    renderer = CpuRenderer(scene(), "fp32")
+    renderer.close()
+
+    with pytest.raises(AssertionError, match="this renderer is closed"):
+        renderer.render(camera(), RenderOptions())
+
+
+FORKED = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from test_cpu_backend import CpuRenderer, EXACT, camera, scene
+renderer = CpuRenderer(scene(), "fp32")
+before = renderer.render(camera(), EXACT).image
+child = os.fork()
+after = renderer.render(camera(), EXACT).image
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or not before.equal(after))
+os._exit(not before.equal(after))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_renders_with_threads_of_its_own():
+    command = [sys.executable, "-c", FORKED, str(Path(__file__).parent)]
+
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0

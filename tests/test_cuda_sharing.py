@@ -1,10 +1,8 @@
 """Which pixels ask the oracle themselves, and the order of rays: tensor operations by hand."""
 
-import numpy as np
 import torch
 from torch.testing import assert_close
 
-from donerf.backends.cpu.sampling import is_edge, towards_neighbors
 from donerf.backends.cuda.sharing import Blocks, listed, longest_first, sources
 
 CPU = torch.device("cpu")
@@ -37,27 +35,30 @@ def test_every_pixel_lies_in_its_block_of_an_odd_picture():
     ]
 
 
-def test_blocks_that_see_another_surface_are_those_of_the_cpu():
+def test_the_pixels_around_another_surface_are_alone():
     blocks, bins = Blocks.of(13, 8, CPU), 128
-    extents = torch.rand(2, blocks.count) * 1.9 / bins
-    extents[:, 27] += 0.2
+    extents = torch.rand(2, blocks.rows, blocks.columns) * 1.4 / bins
+    extents[:, 3, 4] += 0.2
 
-    alone = blocks.alone(extents, bins).view(8, 13)
+    alone = blocks.alone(extents.flatten(1), bins).view(8, 13)
 
-    inner = is_edge(extents.view(2, blocks.rows, blocks.columns).numpy() * np.float32(bins))
-    expected = inner.repeat(2, axis=0).repeat(2, axis=1)[:8, :13]
-    assert 0 < expected.sum() < expected.size
-    assert (alone.numpy() == expected).all()
+    # The block itself and the eight around it, less the ring of one.
+    expected = torch.zeros(8, 13, dtype=torch.bool)
+    expected[2:8, 4:10] = True
+    assert torch.equal(alone, expected)
 
 
-def test_samples_move_as_on_the_cpu():
+def test_samples_of_a_slanted_surface_move_a_quarter_of_a_block():
     blocks = Blocks.of(13, 8, CPU)
-    extents = torch.rand(2, blocks.count)
+    row, column = torch.meshgrid(
+        torch.arange(float(blocks.rows)), torch.arange(float(blocks.columns)), indexing="ij"
+    )
+    extents = (3 * row - 2 * column).expand(2, -1, -1)
 
-    moves = blocks.moves(extents).view(8, 13)
+    moves = blocks.moves(extents.flatten(1)).view(8, 13)
 
-    depth = extents.view(2, blocks.rows, blocks.columns).mean(0)
-    assert_close(moves, torch.from_numpy(towards_neighbors(depth.numpy())[:8, :13]))
+    expected = torch.tensor([[-0.25, -1.25], [1.25, 0.25]]).tile(4, 7)[:, :13]
+    assert_close(moves, expected)
 
 
 def test_a_pixel_finds_its_own_answer_or_its_blocks():

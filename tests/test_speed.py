@@ -1,6 +1,7 @@
 """The speed benchmark: its counts by hand, its entrants, and a whole run of a small scene."""
 
 import dataclasses
+import io
 import json
 import sys
 from functools import partial
@@ -19,6 +20,7 @@ from donerf.config import OracleSettings, ShadingSettings
 from donerf.data.dataset import load_dataset
 from donerf.data.procedural import write_procedural_dataset
 from donerf.evaluation import contenders as contenders_module
+from donerf.evaluation import speed as speed_module
 from donerf.evaluation.bare import BareSpeed, ProductRate, measure_bare_speed, peak_memory_mb, timed
 from donerf.evaluation.contenders import (
     REFERENCE,
@@ -151,6 +153,35 @@ def test_the_table_shows_every_row_and_what_is_missing(report: SpeedReport, caps
     assert "dB ref: to the picture of eager fp32" in shown
 
 
+def test_progress_is_told_in_lines_where_there_is_no_terminal(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(speed_module, "_LINE_SECONDS", 0.0)
+    settings = SpeedSettings(
+        contenders(("eager",)), sizes=((12, 9),), samples=(2,), device="cpu", frames=5
+    )
+    said = io.StringIO()
+
+    measure_speed(file, settings, Console(file=said, width=80))
+
+    lines = said.getvalue().splitlines()
+    assert lines[:2] == ["warming up eager fp32 1/2", "warming up eager bf16 2/2"]
+    assert lines[-1] == "rounds 5/5"
+
+
+def test_a_gpu_that_is_not_there_is_named_with_the_reason(file: Path):
+    settings = SpeedSettings(
+        contenders(("cuda",)), sizes=((12, 9),), samples=(2,), device="cpu", frames=5
+    )
+
+    skipped = measure_speed(file, settings, QUIET).skipped
+
+    assert {one.name.split()[0] for one in skipped} == {"cuda"}
+    assert {one.reason for one in skipped} == {
+        "this machine has no NVIDIA GPU, or this run was not to use it"
+    }
+
+
 def test_the_command_writes_what_it_shows(file: Path, tmp_path: Path, capsys):
     out = tmp_path / "speed.json"
 
@@ -174,6 +205,19 @@ def test_the_reference_comes_first_and_once():
     assert contenders(("onnxruntime", "eager"))[0] == REFERENCE
     assert contenders(("eager",)).count(REFERENCE) == 1
     assert [c.name for c in contenders(("eager",))] == ["eager fp32", "eager bf16"]
+
+
+def test_only_the_precisions_asked_for_are_timed_beside_the_reference():
+    found = contenders(("eager", "cpu"), ("adaptive",), precisions=("bf16",))
+
+    assert [one.name for one in found] == [
+        "eager fp32",
+        "eager bf16",
+        "cpu bf16",
+        "cpu bf16 +adaptive",
+    ]
+    with pytest.raises(ValueError, match="--precisions must be all, or some of fp32"):
+        contenders(("cpu",), precisions=("fp33",))
 
 
 def test_a_contender_has_its_options_on_and_all_others_off():
@@ -286,13 +330,15 @@ def test_exported_layers_answer_as_ours_do(joined: int):
     assert_close(torch.from_numpy(answer), layers[2](torch.cat((y, x[:, 7:]), dim=1)))
 
 
+@pytest.mark.parametrize("samples", [2, 12])
 def test_the_compiled_pipeline_is_one_function_and_the_same_picture(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, samples: int, monkeypatch: pytest.MonkeyPatch
 ):
     """Traced for real; the compiler of machine code, which takes a minute, is left out."""
     traced = partial(torch.compile, backend="eager")
     monkeypatch.setattr(contenders_module.torch, "compile", traced)
-    camera, options = center_camera(scene.cells[0].cell, 12, 9), RenderOptions(samples=2)
+    camera = center_camera(scene.cells[0].cell, 12, 9)
+    options = RenderOptions(samples=samples)
 
     frame = CompiledRenderer(scene, "cpu", "fp32").render(camera, options)
 

@@ -155,15 +155,16 @@ class EagerRenderer:
             rays,
             cell,
             networks,
-            quantiles(
-                len(rays),
-                options.samples,
-                self._device,
-                combs_of(options.samples, networks.compositing),
-            ),
+            self._quantiles(len(rays), options),
             self._given_probs(rays, part, shape, options),
             clock.finished,
         )
+
+    def _quantiles(self, rays: int, options: RenderOptions) -> Tensor:
+        """Of each ray's distribution, where its samples go; (R, S)."""
+        _, networks = self._cells[options.cell_index]
+        combs = combs_of(options.samples, networks.compositing)
+        return quantiles(rays, options.samples, self._device, combs)
 
     def _given_probs(
         self, rays: Rays, part: slice, shape: tuple[int, int], options: RenderOptions

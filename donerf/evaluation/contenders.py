@@ -6,15 +6,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from donerf.backends.eager import EagerRenderer
 from donerf.evaluation.onnx_networks import OnnxNetworks
 from donerf.geometry.camera import Camera
 from donerf.geometry.rays import Rays
 from donerf.model.pipeline import RenderedRays, render_rays
-from donerf.model.placement import quantiles
-from donerf.precision import Precision
+from donerf.precision import DTYPES, Precision
 from donerf.renderer import BACKENDS, Frame, RenderOptions, make_renderer
 from donerf.scene_file import Scene
 
@@ -72,19 +70,32 @@ REFERENCE = Contender("eager", "fp32")
 """As published: all inputs, nothing folded, single precision. The others' pictures must be its."""
 
 
-def contenders(backends: tuple[str, ...], switches: tuple[str, ...] = SWITCHES) -> list[Contender]:
-    """Every precision of the backends, each option alone and all together; the reference first."""
+def contenders(
+    backends: tuple[str, ...],
+    switches: tuple[str, ...] = SWITCHES,
+    precisions: tuple[str, ...] = ("all",),
+) -> list[Contender]:
+    """Every precision of the backends, each option alone and all together; the reference first.
+
+    precisions:  only these
+    """
     unknown = [name for name in backends if name not in ENTRANTS]
     if unknown or not backends:
         raise ValueError(
             f"--backends must be all, or some of {', '.join(ENTRANTS)} with commas between them, "
             f"got '{','.join(backends)}'"
         )
+    if precisions != ("all",) and not {*precisions} <= {*map(str, DTYPES)}:
+        raise ValueError(
+            f"--precisions must be all, or some of {', '.join(DTYPES)} with commas between them, "
+            f"got '{','.join(precisions)}'"
+        )
     found = [REFERENCE]
     for backend in backends:
-        precisions = PRECISIONS.get(backend, ("fp32", "bf16"))
+        offered: tuple[Precision, ...] = PRECISIONS.get(backend, ("fp32", "bf16"))
+        chosen: list[Precision] = [p for p in offered if {"all", p} & {*precisions}]
         sets = [()] if backend in PLAIN else combinations(switches)
-        found += [Contender(backend, p, on) for p in precisions for on in sets]
+        found += [Contender(backend, p, on) for p in chosen for on in sets]
     return list(dict.fromkeys(found))
 
 
@@ -96,6 +107,8 @@ def combinations(switches: tuple[str, ...]) -> list[tuple[str, ...]]:
 def make_entrant(contender: Contender, scene: Scene, device: str) -> Entrant:
     """Raises ValueError where this machine or this scene does not allow it."""
     backend, precision = contender.backend, contender.precision
+    if backend == "cuda" and device != "cuda":
+        raise ValueError("this machine has no NVIDIA GPU, or this run was not to use it")
     if backend == COMPILE:
         return CompiledRenderer(scene, device, precision)
     if backend == ONNXRUNTIME:
@@ -125,8 +138,7 @@ class CompiledRenderer(EagerRenderer):
     ) -> RenderedRays:
         """A compiled tile has no stages that could be timed."""
         cell, networks = self._cells[options.cell_index]
-        u: Tensor = quantiles(len(rays), options.samples, self._device)
-        return self._render_rays(rays, cell, networks, u)
+        return self._render_rays(rays, cell, networks, self._quantiles(len(rays), options))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from donerf.geometry.camera import Camera
 from donerf.precision import Precision, choose_device
 from donerf.scene_file import Scene, load_scene
 
+_LINE_SECONDS = 10.0
+"""Between two lines of progress where there is no terminal."""
 _POSES = 3
 """Views that the rounds take in turn: adaptive work depends on what is seen."""
 _SPLIT = "test"
@@ -65,6 +68,32 @@ class SpeedSettings:
             )
 
 
+class RunProgress:
+    """How far a run is: a bar on a terminal, elsewhere a line from time to time."""
+
+    def __init__(self, console: Console, bar: Progress) -> None:
+        self._console, self._bar = console, bar
+        self._name = ""
+        self._done = self._total = 0
+        self._task = bar.add_task("", total=None)
+        self._last_line = time.perf_counter()
+
+    def begin(self, name: str, total: int) -> None:
+        """A part of the run, in so many steps."""
+        self._name, self._done, self._total = name, 0, total
+        self._bar.reset(self._task, description=name, total=total)
+
+    def advance(self, what: str = "") -> None:
+        """The next step, of something."""
+        self._done += 1
+        text = f"{self._name} {what}".strip()
+        self._bar.update(self._task, description=text, advance=1)
+        now = time.perf_counter()
+        if not self._console.is_terminal and now - self._last_line >= _LINE_SECONDS:
+            self._last_line = now
+            self._console.print(f"{text} {self._done}/{self._total}", highlight=False)
+
+
 def measure_speed(file: Path, settings: SpeedSettings, console: Console) -> SpeedReport:
     """Time all contenders on a scene file."""
     scene = load_scene(file)
@@ -81,7 +110,8 @@ def measure_speed(file: Path, settings: SpeedSettings, console: Console) -> Spee
     shapes = {shape for work in works for shape, _ in layer_rows(networks, work)}
     precisions: set[Precision] = {contender.precision for contender in settings.contenders}
     bare = measure_bare_speed(shapes, precisions, device)
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        progress = RunProgress(console, bar)
         rows, skipped = _warmed_up(scene, settings, device, progress)
         _run_rounds(rows, settings, device, progress)
         bare = bare.or_faster(measure_bare_speed(shapes, precisions, device))
@@ -117,17 +147,17 @@ def _cameras(scene: Scene, size: tuple[int, int]) -> list[Camera]:
 
 
 def _warmed_up(
-    scene: Scene, settings: SpeedSettings, device: torch.device, progress: Progress
+    scene: Scene, settings: SpeedSettings, device: torch.device, progress: RunProgress
 ) -> tuple[list[Row], list[Skipped]]:
     """All rows that this machine can measure, each after its first frames, and the others."""
     rows: list[Row] = []
     skipped: list[Skipped] = []
     places = [(size, samples) for size in settings.sizes for samples in settings.samples]
-    task = progress.add_task("warming up", total=len(places) * len(settings.contenders))
+    progress.begin("warming up", len(places) * len(settings.contenders))
     for size, samples in places:
         cameras = _cameras(scene, size)
         for contender in settings.contenders:
-            progress.update(task, description=f"warming up {contender.name}", advance=1)
+            progress.advance(contender.name)
             row = Row(contender, cameras, samples)
             try:
                 row.warm_up(scene, device)
@@ -143,16 +173,16 @@ def _warmed_up(
 
 
 def _run_rounds(
-    rows: list[Row], settings: SpeedSettings, device: torch.device, progress: Progress
+    rows: list[Row], settings: SpeedSettings, device: torch.device, progress: RunProgress
 ) -> None:
     """One frame of each row in turn, until each has enough."""
     pictures = Pictures()
-    task = progress.add_task("rounds", total=settings.frames)
+    progress.begin("rounds", settings.frames)
     for index in range(settings.frames):
         for row in rows:
             if not row.has_enough(settings.frames, settings.seconds):
                 row.measure(index, pictures, device)
-        progress.advance(task)
+        progress.advance()
 
 
 def _load_truth(settings: SpeedSettings, data: Path, scene: Scene, file: Path) -> Dataset:
@@ -176,15 +206,15 @@ def _describe_truth(truth: Dataset, data: Path | None) -> Truth:
 
 
 def _compare_with_truth(
-    rows: list[Row], truth: Dataset | None, progress: Progress
+    rows: list[Row], truth: Dataset | None, progress: RunProgress
 ) -> dict[tuple[Contender, int], float]:
     """Mean PSNR of each contender and sample count; sizes make no difference."""
     scores: dict[tuple[Contender, int], float] = {}
     if truth is None:
         return scores
-    task = progress.add_task("comparing with the truth", total=len(rows))
+    progress.begin("comparing with the truth", len(rows))
     for row in rows:
-        progress.advance(task)
+        progress.advance()
         key = (row.contender, row.samples)
         # Only who made pictures has stages.
         if key in scores or not row.stages:

@@ -77,6 +77,8 @@ _PI_1, _PI_2, _PI_3 = f32(3.140625), f32(9.67502593994140625e-4), f32(1.50995799
 """pi in three parts, the first two short enough that their multiples are exact."""
 _S0, _S1, _S2 = f32(1.0), f32(-0.16666658), f32(0.008333051)
 _S3, _S4 = f32(-0.00019809046), f32(2.6051663e-06)
+# sin(pi f) for |f| <= 1/2, to 7e-5.
+_H0, _H1, _H2 = f32(3.14064), f32(-5.1369052), f32(2.2995472)
 
 
 @compiled
@@ -123,6 +125,29 @@ def sine(x, quarter):
     value = r * (_S0 + z * (_S1 + z * (_S2 + z * (_S3 + z * _S4))))
     # Odd numbers of half turns change the sign.
     return np.int32(f32(value).view(np.int32) ^ np.int32(np.int32(n) << 31)).view(np.float32)
+
+
+@compiled
+def _rough_sine(x, quarter):
+    """As `sine`, to 1e-4: less than bf16 rounds away."""
+    half_turns = x * _ONE_OVER_PI + quarter
+    n = (half_turns + _ROUNDING) - _ROUNDING
+    f = half_turns - n
+    z = f * f
+    value = f * (_H0 + z * (_H1 + z * _H2))
+    return np.int32(f32(value).view(np.int32) ^ np.int32(np.int32(n) << 31)).view(np.float32)
+
+
+def sine_for(numbers, x, quarter):
+    """As `sine`, as exactly as an array of these numbers can hold it."""
+    raise NotImplementedError("for compiled loops only")
+
+
+@overload(sine_for)
+def _sine_for(numbers, x, quarter):
+    if numbers.dtype == types.float32:
+        return lambda numbers, x, quarter: sine(x, quarter)
+    return lambda numbers, x, quarter: _rough_sine(x, quarter)
 
 
 def stored(value, numbers):

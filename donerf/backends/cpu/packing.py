@@ -23,7 +23,7 @@ class PackedCell:
     """A cell's networks; layers are in the precision of the products, the rest is fp32.
 
     ray_columns:    columns of the oracle's encoded input; None where it sees the ray itself
-    oracle:         linear layers with ReLU between; the first stays fp32 where it is folded
+    oracle:         linear layers with ReLU between; the first two stay fp32 where it is folded
     trunk:          linear layers with ReLU, the encoded point first
     per_sample:     (4, width), the shading network's last layer without the direction
     by_direction:   weight (4, columns), bias (4, 1): what the direction adds to it
@@ -103,10 +103,16 @@ def _packed_oracle(
 ) -> tuple[EncodedColumns | None, tuple[nn.Linear, ...]]:
     """The columns of an encoded input, and the layers."""
     first, *others = _linears(oracle.layers)
-    rest = [_layer(layer.weight, layer.bias, dtype) for layer in others]
     if oracle.settings.input == "points":
         folded = fold_oracle_input(oracle, cell)
-        return None, (_layer(folded.weight, folded.bias, torch.float32), *rest)
+        exact, *others = others
+        return None, (
+            _layer(folded.weight, folded.bias, torch.float32),
+            # Half of what bf16 does to the picture comes from rounding between these two.
+            _layer(exact.weight, exact.bias, torch.float32),
+            *(_layer(layer.weight, layer.bias, dtype) for layer in others),
+        )
+    rest = [_layer(layer.weight, layer.bias, dtype) for layer in others]
     columns = EncodedColumns.of(
         oracle.settings.direction_frequencies, oracle.settings.origin_frequencies
     )

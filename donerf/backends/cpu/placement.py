@@ -12,30 +12,30 @@ import math
 import numpy as np
 
 from donerf.backends.cpu.arithmetic import compiled, exp2, f32, loaded, sigmoid
-from donerf.backends.sample_counts import EXTENT
 from donerf.geometry.view_cell import ViewCell
 from donerf.geometry.warp import SMALLEST_RADIUS
 
 CHUNK = 8
 """Bins that a search skips at once; the number of bins is a multiple of it."""
-_EXTENT = (f32(EXTENT[0]), f32(EXTENT[1]))
 _FLOOR = f32(1e-5)
 _ZERO, _HALF, _ONE = f32(0), f32(0.5), f32(1)
 
 
 @compiled
-def place_samples(logits, spreads, counts, s, extent, count):
+def place_samples(logits, marks, spreads, counts, s, landmarks, count):
     """Normalized depths at the quantiles of the bins' distribution, as `model.placement` does.
 
     A ray gets the more samples the wider its distribution spreads, dealt into combs as
     `model.compositing.combs_of` says.
 
-    logits:   (R, B) float32, or bf16 as int16
-    spreads:  (K,) ascending widths of the distribution from which on a ray gets the next count
-    counts:   (K + 1,) samples a ray
-    s:        (longest, combs, R) out, ascending along each comb
-    extent:   (2, R) out, depths at `sample_counts.EXTENT`
-    count:    (combs, R) int64 out, samples of each comb; what lies behind them in `s` is not set
+    logits:     (R, B) float32, or bf16 as int16
+    marks:      (L,) ascending quantiles to tell the depths of
+    spreads:    (K,) ascending widths of the distribution, between its first and its last mark,
+                from which on a ray gets the next count
+    counts:     (K + 1,) samples a ray
+    s:          (longest, combs, R) out, ascending along each comb
+    landmarks:  (L, R) out, depths at the marks
+    count:      (combs, R) int64 out, samples of each comb; what lies behind them in `s` is not set
     """
     rays, bins = logits.shape
     combs = s.shape[1]
@@ -44,10 +44,10 @@ def place_samples(logits, spreads, counts, s, extent, count):
     for r in range(rays):
         total = _distribution(logits[r], probs, sums)
         start = 0, _ZERO
-        for i in range(2):
-            extent[i, r], start = _depth_at(_EXTENT[i] * total, probs, sums, start)
+        for i in range(len(marks)):
+            landmarks[i, r], start = _depth_at(marks[i] * total, probs, sums, start)
         choice = 0
-        while choice < len(spreads) and extent[1, r] - extent[0, r] >= spreads[choice]:
+        while choice < len(spreads) and landmarks[-1, r] - landmarks[0, r] >= spreads[choice]:
             choice += 1
         n = counts[choice]
         for comb in range(combs):

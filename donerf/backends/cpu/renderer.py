@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 import statistics
 import threading
@@ -54,7 +55,7 @@ class CpuRenderer:
         width = scene.cells[0].networks.oracle.settings.width
         self._precision: Precision = choose_precision(precision, torch.device("cpu"), width)
         self._threads = torch.get_num_threads()
-        self._pool = _one_thread_each(self._threads)
+        self._pool, self._process = _one_thread_each(self._threads), os.getpid()
         self._scratch = threading.local()
         self._eager: EagerRenderer | None = None
         self.load(scene)
@@ -107,19 +108,26 @@ class CpuRenderer:
         cancelled: Callable[[], bool] | None = None,
     ) -> Frame | None:
         """Render one frame, tile by tile; None when `cancelled` said so between two tiles."""
+        assert self._scene is not None, "this renderer is closed"
         cell = self._cells[options.cell_index]
         if cell is None or options.placement != "oracle" or not options.outputs <= _SERVED:
             return self._eager_renderer().render(camera, options, cancelled)
         began = time.perf_counter()
         work = _FrameWork(camera, options, cell, cancelled, self._threads)
         try:
-            clocks = list(self._pool.map(self._render_tiles, [work] * self._threads))
+            clocks = list(self._tile_pool().map(self._render_tiles, [work] * self._threads))
         except BaseException:
             work.stop()  # So that the other threads do not go on with a frame that nobody gets.
             raise
         if work.is_stopped:
             return None
         return work.frame(_stage_times(clocks, time.perf_counter() - began))
+
+    def _tile_pool(self) -> ThreadPoolExecutor:
+        """The threads; after a fork new ones, since a child process has none of its parent's."""
+        if self._process != os.getpid():
+            self._pool, self._process = _one_thread_each(self._threads), os.getpid()
+        return self._pool
 
     @torch.inference_mode()
     def _render_tiles(self, work: _FrameWork) -> _StageClock:

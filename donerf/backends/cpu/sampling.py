@@ -7,74 +7,92 @@ from dataclasses import dataclass
 import numpy as np
 
 from donerf.backends.cpu.placement import place_samples
-from donerf.backends.sample_counts import SAME_SURFACE, SampleCounts
+from donerf.backends.cpu.sharing import RING, bends, share
+from donerf.backends.sample_counts import EXTENT, SAME_SURFACE, SampleCounts
+
+_EXTENT, _NO_MARKS = np.array(EXTENT, np.float32), np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
 class Placed:
     """Where the samples of rays go.
 
-    s:       (longest, combs, R) normalized depths, ascending along each comb
-    extent:  (2, R) depths at the quantiles `sample_counts.EXTENT`
-    count:   (combs, R) samples of each comb; what lies behind them in `s` says nothing
+    s:          (longest, combs, R) normalized depths, ascending along each comb
+    count:      (combs, R) samples of each comb; what lies behind them in `s` says nothing
+    landmarks:  (L, R) depths at `SampleCounts.marks`; fewer where nothing is compared
     """
 
     s: np.ndarray
-    extent: np.ndarray
     count: np.ndarray
+    landmarks: np.ndarray
 
-    def taken(self, index: np.ndarray) -> Placed:
-        """The rays at `index`, in its order."""
-        parts = self.s, self.extent, self.count
-        return Placed(*(np.take(part, index, axis=-1) for part in parts))
+    @classmethod
+    def empty(cls, longest: int, combs: int, rays: int, landmarks: int = 0) -> Placed:
+        """Room for so many; what it holds is what was left in it."""
+        return cls(
+            np.empty((longest, combs, rays), np.float32),
+            np.empty((combs, rays), np.int64),
+            np.empty((landmarks, rays), np.float32),
+        )
 
     def put(self, index: np.ndarray, other: Placed) -> None:
         """Overwrite the rays at `index` with those of another, in its order."""
         self.s[..., index] = other.s
-        self.extent[:, index] = other.extent
         self.count[:, index] = other.count
 
 
-def place(logits: np.ndarray, rule: SampleCounts) -> Placed:
-    """Samples at the quantiles of each ray's distribution; logits (R, B)."""
-    rays = len(logits)
-    placed = Placed(
-        # Not empty: what lies behind a comb's last sample is moved along with the others.
-        np.zeros((rule.longest, rule.combs, rays), np.float32),
-        np.empty((2, rays), np.float32),
-        np.empty((rule.combs, rays), np.int64),
+def place(logits: np.ndarray, rule: SampleCounts, is_compared: bool = False) -> Placed:
+    """Samples at the quantiles of each ray's distribution.
+
+    logits:       (R, B)
+    is_compared:  the rays are to be compared with each other, by their landmarks
+    """
+    marks = rule.marks if is_compared else _EXTENT if len(rule.spreads) else _NO_MARKS
+    placed = Placed.empty(rule.longest, rule.combs, len(logits), len(marks))
+    place_samples(
+        logits,
+        marks,
+        rule.spreads,
+        rule.counts,
+        placed.s,
+        placed.landmarks,
+        placed.count,
     )
-    place_samples(logits, rule.spreads, rule.counts, placed.s, placed.extent, placed.count)
     return placed
 
 
-def is_edge(extent: np.ndarray) -> np.ndarray:
-    """Which blocks see another surface than a neighbor does, so that their pixels may not share.
+def share_by_blocks(
+    blocks: Placed, shape: tuple[int, int], size: tuple[int, int], bins: int
+) -> tuple[Placed, np.ndarray]:
+    """The samples of pixels by those of their blocks, and which pixels must ask for themselves.
 
-    extent:   (2, rows, columns) in bins, with a ring of neighbors around the blocks in question
-    returns:  (rows - 2, columns - 2) bool
+    shape:    (rows, columns) of the blocks, RING of them around those of the pixels
+    size:     (width, height) in pixels
+    returns:  all pixels' samples, and the indices of those that may not share
     """
-    beside = extent[:, :, :-2], extent[:, :, 1:-1], extent[:, :, 2:]
-    low, high = np.minimum.reduce(beside), np.maximum.reduce(beside)
-    low = np.minimum.reduce((low[:, :-2], low[:, 1:-1], low[:, 2:]))
-    high = np.maximum.reduce((high[:, :-2], high[:, 1:-1], high[:, 2:]))
-    return (high - low).max(0) > SAME_SURFACE
-
-
-def towards_neighbors(depth: np.ndarray) -> np.ndarray:
-    """How much the depth of a block's pixels differs from its own: bilinear between centers.
-
-    depth:    (rows, columns) of blocks, with a ring of neighbors around those in question
-    returns:  (2 (rows - 2), 2 (columns - 2)) by pixel
-    """
-    # A pixel's center lies a quarter of a block from its block's center, both ways.
-    inner = depth[:, 1:-1]
-    across = np.stack((depth[:, :-2] - inner, depth[:, 2:] - inner), axis=-1) / 4
-    wide = np.repeat(inner, 2, axis=1) + across.reshape(len(depth), -1)
-    inner = wide[1:-1]
-    along = np.stack((wide[:-2] - inner, wide[2:] - inner), axis=1) / 4
-    fine = np.repeat(inner, 2, axis=0) + along.reshape(-1, wide.shape[1])
-    return fine - np.repeat(np.repeat(depth[1:-1, 1:-1], 2, axis=0), 2, axis=1)
+    rows, columns = shape
+    width, height = size
+    longest, combs = blocks.s.shape[:2]
+    landmarks = blocks.landmarks.reshape(-1, rows, columns)
+    across = np.empty((rows, columns - RING - 1), np.float32)
+    along = np.empty((rows - RING - 1, columns), np.float32)
+    bends(landmarks, across, along)
+    placed = Placed.empty(longest, combs, width * height)
+    is_alone = np.empty(width * height, np.bool_)
+    share(
+        landmarks,
+        blocks.s.reshape(longest, combs, rows, columns),
+        blocks.count.reshape(combs, rows, columns),
+        across,
+        along,
+        np.float32(SAME_SURFACE / bins),
+        width,
+        height,
+        placed.s,
+        placed.count,
+        is_alone,
+    )
+    return placed, np.flatnonzero(is_alone)
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from donerf.backends.cpu.sampling import (
     Placed,
     SampleCounts,
     Slabs,
-    is_edge,
     place,
-    towards_neighbors,
+    share_by_blocks,
 )
-from donerf.model.layers import linear_relu
+from donerf.backends.cpu.sharing import RING
+from donerf.model.layers import fused_linear_relu
 from donerf.model.pipeline import Stage
 
 Tile = tuple[int, int, int, int]
@@ -114,12 +114,16 @@ def render_tile(
 
 
 def place_by_oracle(
-    task: TileTask, rays: np.ndarray, scratch: Scratch, finished: Callable[[Stage], None]
+    task: TileTask,
+    rays: np.ndarray,
+    scratch: Scratch,
+    finished: Callable[[Stage], None],
+    is_compared: bool = False,
 ) -> Placed:
     """Samples where the oracle expects each ray's surface; rays (7, R)."""
     logits = expect_depth(task.cell, rays, scratch)
     finished("oracle")
-    placed = place(logits, task.counts)
+    placed = place(logits, task.counts, is_compared)
     finished("placement")
     return placed
 
@@ -131,24 +135,18 @@ def place_by_blocks(
     scratch: Scratch,
     finished: Callable[[Stage], None],
 ) -> tuple[Placed, int]:
-    """The same, but 2x2 pixels share one question where all blocks around see one surface.
+    """The same, but 2x2 pixels share one question where depth goes on evenly around them.
 
     returns:  the samples, and how many questions they took
     """
     left, top, width, height = tile
-    # A ring of blocks more on each side, so that no edge hides between two tiles.
-    columns, rows = -(-width // 2) + 2, -(-height // 2) + 2
+    # Blocks around the tile's own, so that no edge hides between two tiles.
+    columns, rows = (-(-length // 2) + 2 * RING for length in (width, height))
     block_rays = scratch.floats("block rays", 7, columns * rows)
-    unified_rays((left - 2, top - 2, columns, rows), 2, task.camera, block_rays)
-    blocks = place_by_oracle(task, block_rays, scratch, finished)
-    row, column = np.arange(height)[:, None] // 2, np.arange(width) // 2
-    placed = blocks.taken(((row + 1) * columns + column + 1).reshape(-1))
-    extent = blocks.extent.reshape(2, rows, columns)
-    # A surface goes on between the blocks' centers, so a pixel's samples move along with it.
-    move = towards_neighbors(extent.mean(0))[:height, :width].reshape(-1)
-    np.clip(placed.s + move, 0, 1, out=placed.s)
-    edge = is_edge(extent * np.float32(task.cell.bins))
-    alone = np.flatnonzero(edge[row, column])
+    first = (left - 2 * RING, top - 2 * RING)
+    unified_rays((*first, columns, rows), 2, task.camera, block_rays)
+    blocks = place_by_oracle(task, block_rays, scratch, finished, is_compared=True)
+    placed, alone = share_by_blocks(blocks, (rows, columns), (width, height), task.cell.bins)
     finished("placement")
     if alone.size:
         # Rows in order, which indexing does not promise: loops are compiled for one layout.
@@ -171,10 +169,9 @@ def expect_depth(cell: PackedCell, rays: np.ndarray, scratch: Scratch) -> np.nda
                 "encoded", (_padded(part), len(cell.ray_columns)), first.weight.dtype
             )
             cell.ray_columns.encode(rays, part.start, memory_of(x))
-        x = linear_relu(first, x).to(last.weight.dtype)
-        for layer in hidden:
-            x = linear_relu(layer, x)
-        logits[part] = last(x)[: part.stop - part.start]
+        for layer in (first, *hidden):
+            x = fused_linear_relu(layer, x.to(layer.weight.dtype))
+        logits[part] = last(x.to(last.weight.dtype))[: part.stop - part.start]
     return memory_of(logits)
 
 
@@ -195,7 +192,7 @@ def shade(
         x = scratch.tensor("encoded", size, cell.per_sample.dtype)
         cell.point_columns.encode(points, part.start, memory_of(x))
         for layer in cell.trunk:
-            x = linear_relu(layer, x)
+            x = fused_linear_relu(layer, x)
         raw[:, part] = (cell.per_sample @ x.T)[:, : part.stop - part.start]
     return raw.numpy(), _by_direction(cell, rays, scratch).numpy()
 

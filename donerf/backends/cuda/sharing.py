@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
-from donerf.backends.sample_counts import SAME_SURFACE
+_SAME_SURFACE = 1.5
+"""Bins by which the depths of neighboring blocks may differ and still be shared. The CPU backend
+looks closer, at whether depth goes on evenly."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Blocks:
         extents = extents.view(2, self.rows, self.columns) * bins
         high = max_pool2d(extents, 3, 1, padding=1)
         low = -max_pool2d(-extents, 3, 1, padding=1)
-        return ((high - low).amax(0) > SAME_SURFACE).flatten()[self.of_pixel]
+        return ((high - low).amax(0) > _SAME_SURFACE).flatten()[self.of_pixel]
 
     def moves(self, extents: Tensor) -> Tensor:
         """How much the depth of a pixel differs from its block's, bilinear between centers.

@@ -1,0 +1,68 @@
+"""Figures in README and docs are those that were measured."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.tables import document
+
+ROOT = Path(__file__).resolve().parent.parent
+README = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+PERFORMANCE = " ".join((ROOT / "docs" / "performance.md").read_text(encoding="utf-8").split())
+
+
+def results(name: str) -> dict[str, Any]:
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_the_measured_tables_are_those_of_the_results():
+    assert (ROOT / "docs" / "measured.md").read_text(encoding="utf-8") == document()
+
+
+@pytest.mark.parametrize("scene", ["courtyard", "living_room"])
+def test_readme_states_the_psnr_of_the_test_views(scene: str):
+    rows = results(f"{scene}_quality")["splits"]["test"]["oracle"]
+    cells = [f"{rows[samples]['psnr']:.2f}" for samples in ("1", "2", "4", "8", "16")]
+
+    assert f"| {scene.replace('_', ' ')} | {' | '.join(cells)} |" in README
+
+
+def test_readme_states_the_speed_of_the_flights():
+    report = results("courtyard_speed")
+    fps = {flight["flight"]: flight["fps"] for flight in report["flights"]}
+    older = {flight["flight"]: flight["fps"] for flight in report["flights_limited_to_avx2"]}
+    start = report["first_picture_seconds"]
+
+    for claim in (
+        f"renders {fps['400x300 4']:.1f} pictures a second at 400x300 with four samples",
+        f"{fps['400x300 4 --adaptive']:.1f} where the oracle's doubt decides how many",
+        f"{fps['240x180 2']:.0f} at 240x180 with two",
+        f"as older processors are, {older['240x180 2']:.0f} of the latter",
+        f"has its first picture {start['median']:.1f} s after its start",
+        f"takes about {start['with_loops_compiled_anew']:.0f} s, while loops are compiled",
+    ):
+        assert claim in README
+
+
+def test_the_docs_state_how_much_faster_the_published_networks_are():
+    rows = {row["name"]: row for row in results("pavillon_backends")["rows"]}
+    eager, onnx = rows["eager fp32"]["ms"], rows["onnxruntime fp32"]["ms"]
+
+    for name, words in (("cpu bf16", "exact"), ("cpu bf16 +shared_oracle", "default")):
+        row = rows[name]
+        claim = (
+            f"| {words} | {row['ms']:.0f} | {eager / row['ms']:.2f} | {onnx / row['ms']:.2f} | "
+            f"{row['product_share']:.0%} | {row['psnr_reference']:.2f} |"
+        )
+        assert claim in PERFORMANCE
+
+
+def test_the_docs_state_how_far_cost_is_from_a_line():
+    fits = results("courtyard_lines")["fits"]
+    worst = max(fit["largest_residual"] for fit in fits if "adaptive" not in fit["name"])
+
+    assert f"The largest residual of these lines is {math.ceil(100 * worst)} %" in PERFORMANCE
