@@ -91,6 +91,11 @@ class Setup:
         return self.asked_samples or (counts[0] if counts else SAMPLES)
 
     @property
+    def is_adaptive(self) -> bool:
+        """Whether the oracle says how many samples a ray gets, too."""
+        return self.arguments.adaptive or (self.pose is not None and self.pose.adaptive)
+
+    @property
     def mode(self) -> str:
         """What to show: as asked for, else as the pose file says."""
         of_pose = self.pose.mode if self.pose is not None else None
@@ -347,6 +352,8 @@ def _preferred(setup: Setup) -> tuple[Preferences, str]:
         changes["samples"] = setup.asked_samples
     if setup.asked_precision != "auto":
         changes["precision"] = setup.asked_precision
+    if setup.is_adaptive:
+        changes["adaptive"] = True
     counts = setup.renderer.info.sample_counts
     samples = setup.asked_samples or preferences.sampling.samples
     if counts is not None and samples not in counts:
@@ -391,7 +398,7 @@ def _film(setup: Setup) -> None:
         RenderMode(setup.mode),
         setup.arguments.fps,
         view=view,
-        adaptive=setup.arguments.adaptive,
+        adaptive=setup.is_adaptive,
     )
     if pose is not None:
         settings = replace(settings, placement=pose.placement, passes=pose.passes, look=pose.look)

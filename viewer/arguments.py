@@ -141,7 +141,7 @@ def _make_parser(program: str) -> OptionParser:
     add(
         "--adaptive",
         action="store_true",
-        help="films and pictures: fewer samples where the oracle is sure, more where it is not",
+        help="fewer samples where the oracle is sure, more where it is not",
     )
     add("--mode", choices=MODES, help="what to show (color)")
     add("--pose", type=Path, metavar="JSON", help="start there; with --headless: one picture")

@@ -90,13 +90,14 @@ def hud_lines(session: Session, facts: Facts) -> list[str]:
     rate = "still" if not request.is_moving or clock.fps is None else f"{clock.fps:.1f} fps"
     low = f", 1 % low {clock.low:.1f}" if clock.low is not None else ""
     width, height = shown.size
+    mean = f" ({shown.mean_samples:.1f} on average)" if request.adaptive else ""
     passes = f", pass {request.passes}" if request.passes > 1 else ""
     lines = [
         f"{rate}{low}",
         f"{_ms(shown.ms)} ms, transfer {_ms(facts.transfer_ms)}",
         f"oracle {_ms(times.oracle_ms)}, placement {_ms(times.placement_ms)}, "
         f"shading {_ms(times.shading_ms)}, composite {_ms(times.composite_ms)}",
-        f"{width}x{height}, S = {request.samples}{passes}, {request.mode}",
+        f"{width}x{height}, S = {request.samples}{mean}{passes}, {request.mode}",
         f"{size_of_moving(session)}: {session.resolution.reason}",
         f"{info.backend} {info.device} {info.precision}, {facts.transfer.way} transfer",
     ]

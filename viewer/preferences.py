@@ -82,6 +82,11 @@ class Sampling(_Group):
     """How many samples a ray gets."""
 
     samples: int = Field(default=4, ge=1, le=256, description="Samples per ray while moving.")
+    adaptive: bool = Field(
+        default=False,
+        description="Fewer samples where the oracle is sure, more where it is not; mode 5 shows "
+        "how many each ray gets.",
+    )
     settled_samples: int | None = Field(
         default=None, ge=1, le=256, description="Samples per ray of a picture at rest."
     )

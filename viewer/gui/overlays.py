@@ -32,7 +32,7 @@ _VALUES = {
     RenderMode.DEPTH: "distance",
     RenderMode.ORACLE_DEPTH: "distance that the oracle expects",
     RenderMode.ENTROPY: "entropy of the oracle: 0 certain, 1 undecided",
-    RenderMode.SAMPLE_PLACES: "share of the samples that were used",
+    RenderMode.SAMPLE_PLACES: "samples that a ray got",
     RenderMode.OPACITY: "opacity before the last sample",
     RenderMode.ERROR: "error, mean of the channels",
 }
