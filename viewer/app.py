@@ -144,8 +144,10 @@ def _asked_precision(arguments: Arguments, pose: PoseFile | None) -> str:
 
     A screenshot is made again bit for bit only in the precision that it was made in.
     """
-    if arguments.precision == "auto" and pose is not None and pose.precision is not None:
-        return pose.precision
+    of_pose = pose.precision if pose is not None else None
+    # The kernels of a GPU choose fp16 by themselves where it fits, and nothing else has it.
+    if arguments.precision == "auto" and of_pose in ("fp32", "bf16"):
+        return of_pose
     return arguments.precision
 
 
@@ -354,10 +356,6 @@ def _preferred(setup: Setup) -> tuple[Preferences, str]:
         changes["precision"] = setup.asked_precision
     if setup.is_adaptive:
         changes["adaptive"] = True
-    counts = setup.renderer.info.sample_counts
-    samples = setup.asked_samples or preferences.sampling.samples
-    if counts is not None and samples not in counts:
-        changes["samples"] = min(counts, key=lambda count: abs(count - samples))
     preferences = preferences.changed("sampling", **changes)
     if setup.arguments.budget_ms is not None:
         preferences = preferences.changed("performance", budget_ms=setup.arguments.budget_ms)

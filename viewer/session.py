@@ -53,6 +53,7 @@ class SessionSettings:
 
     modes:          that there is data for
     sample_counts:  that `-` and `=` step through
+    has_free_count: any other number of samples is rendered, too
     placements:     that the renderer offers
     can_adapt:      rays can get fewer or more samples by how sure the oracle is
     budget_ms:      for one picture while moving, where the user prefers none
@@ -63,6 +64,7 @@ class SessionSettings:
 
     modes: tuple[RenderMode, ...]
     sample_counts: tuple[int, ...] = SAMPLE_COUNTS
+    has_free_count: bool = True
     placements: tuple[Placement, ...] = ("oracle",)
     can_adapt: bool = False
     mode: RenderMode = RenderMode.COLOR
@@ -78,6 +80,7 @@ def session_settings(info: RendererInfo, scene: Scene, has_truth: bool) -> Sessi
     return SessionSettings(
         modes=offered_modes(info, has_truth),
         sample_counts=info.sample_counts or SAMPLE_COUNTS,
+        has_free_count=info.sample_counts is None,
         placements=info.placements,
         can_adapt=info.can_adapt,
         budget_ms=CPU_BUDGET_MS if info.device == "cpu" else GPU_BUDGET_MS,
@@ -225,7 +228,13 @@ class Session:
     def toggle_oracle(self, now: float) -> None:
         """Place the samples as the oracle says, or evenly along the ray."""
         if "uniform" not in self.settings.placements:
-            self.note("this renderer cannot do without the oracle", now)
+            has_none = not self.settings.placements
+            self.note(
+                "this scene has no oracle"
+                if has_none
+                else "this renderer cannot do without the oracle",
+                now,
+            )
             return
         if self.placement == "oracle" and self.shown is not None:
             self._shaded_share = self.shown.mean_samples / self.shown.request.samples
@@ -366,7 +375,9 @@ class Session:
     @property
     def chosen_samples(self) -> int:
         """Per ray, as chosen by hand or by the dial, for a ray that asks the oracle."""
-        return self.dial.samples if self.dial is not None else self.preferences.sampling.samples
+        if self.dial is not None:
+            return self.dial.samples
+        return self._offered(self.preferences.sampling.samples)
 
     @property
     def is_adaptive(self) -> bool:
@@ -380,7 +391,7 @@ class Session:
         settled = self.preferences.sampling.settled_samples
         if settled is None:
             settled = best_samples(self.settings.psnr, self.settings.sample_counts)
-        return max(settled, self.samples)
+        return max(self._offered(settled), self.samples)
 
     @property
     def budget_ms(self) -> float:
@@ -528,6 +539,12 @@ class Session:
 
             counts = self.settings.sample_counts
             self.dial = choose(quality, ms_of, self.budget_ms, counts, self.chosen_samples)
+
+    def _offered(self, samples: int) -> int:
+        """The nearest number of samples that is rendered."""
+        if self.settings.has_free_count:
+            return samples
+        return min(self.settings.sample_counts, key=lambda count: abs(count - samples))
 
     def _step_samples(self, direction: int) -> None:
         """Go to the next sample count that is offered."""

@@ -170,7 +170,12 @@ class Workbench:
 
     def show(self, scene: Scene) -> None:
         """Show another scene, or newer weights of the same one."""
-        self._loading[self._worker.load(scene)] = lambda: self._take_scene(scene)
+        if scene.metadata.kind == self.scene.metadata.kind:
+            task = self._worker.load(scene)
+        else:
+            remake, precision = self._remake, self._session.preferences.sampling.precision
+            task = self._worker.replace_renderer(lambda new: remake(new, precision), scene)
+        self._loading[task] = lambda: self._take_scene(scene)
 
     def watch(self, folder: Path) -> None:
         """Show a training while it runs; a new checkpoint takes the place of the one before."""
@@ -297,6 +302,7 @@ class Workbench:
     def _take_scene(self, scene: Scene) -> None:
         """The worker renders another scene now."""
         session, cell = self._session, scene.cells[0].cell
+        self.info = self._worker.info
         is_same_cell = cell == session.cell
         has_truth = session.truth is not None and is_same_cell
         session.enter(cell, session_settings(self.info, scene, has_truth), self._now)
