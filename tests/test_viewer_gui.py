@@ -213,10 +213,21 @@ def test_a_tooltip_comes_after_a_while_and_the_window_then_rests(tall: Flight):
     below = np.abs(tall.pixels().astype(int) - before)[round(place.bottom) :]
     assert below.max() > 50
 
+    tall.rest()
     drawn = tall.window.presented
     for _ in range(20):
         tall.step()
     assert tall.window.presented == drawn, "nothing is drawn while nothing happens"
+
+
+def test_a_message_has_its_full_size_when_the_window_rests(small: Flight):
+    small.session.note("short", time.monotonic())
+    small.rest()
+    small.session.note("something that takes far more room than that", time.monotonic())
+    small.rest()
+    shown = small.window.pixels()
+
+    assert np.array_equal(small.pixels(), shown)
 
 
 def test_tab_hides_the_panel_and_all_is_picture(tmp_path: Path):

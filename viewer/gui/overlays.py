@@ -23,6 +23,7 @@ BARE = (
 MARGIN = 8.0
 WARNING = imgui.ImVec4(1.0, 0.72, 0.35, 1.0)
 _TICKS = 5
+_LEGEND_EMS = 24.0
 
 _PICTURES = {
     RenderMode.SAMPLE_PLACES: "samples: red near, green between, violet far; white far apart",
@@ -38,11 +39,14 @@ _VALUES = {
 }
 
 
-def place_next(right: float, bottom: float) -> None:
-    """Put the next window at a corner, or between: 0 is left and top, 1 right and bottom."""
+def place_next(right: float, bottom: float, offset: tuple[float, float] = (0.0, 0.0)) -> None:
+    """Put the next window at a corner, or between: 0 is left and top, 1 right and bottom.
+
+    offset:  from there, to the right and down
+    """
     size = imgui.get_io().display_size
-    x = MARGIN + right * (size.x - 2 * MARGIN)
-    y = MARGIN + bottom * (size.y - 2 * MARGIN)
+    x = MARGIN + right * (size.x - 2 * MARGIN) + offset[0]
+    y = MARGIN + bottom * (size.y - 2 * MARGIN) + offset[1]
     imgui.set_next_window_pos(imgui.ImVec2(x, y), 0, imgui.ImVec2(right, bottom))
 
 
@@ -56,12 +60,15 @@ def draw_numbers(session: Session, facts: Facts) -> None:
     imgui.end()
 
 
-def draw_message(session: Session) -> None:
-    """What has to be said, at the bottom; an error stays as long as it holds."""
+def draw_message(session: Session, bottom: float) -> None:
+    """What has to be said, at the bottom; an error stays as long as it holds.
+
+    bottom:  as much is kept free below it
+    """
     text = session.error or session.message
     if not text:
         return
-    place_next(0.5, 1.0)
+    place_next(0.5, 1.0, (0.0, -bottom))
     width = 0.8 * imgui.get_io().display_size.x
     imgui.set_next_window_size_constraints(imgui.ImVec2(0, 0), imgui.ImVec2(width, 1e4))
     imgui.begin("message", None, BARE)
@@ -74,20 +81,26 @@ def draw_message(session: Session) -> None:
     imgui.end()
 
 
-def draw_legend(session: Session) -> None:
-    """What the picture's colors mean, bottom left."""
+def draw_legend(session: Session, left: float) -> float:
+    """What the picture's colors mean, at the bottom; returns how high it is, 0 if there is none.
+
+    left:  as much is kept free beside it, where the window has room for both
+    """
     shown = session.shown
     if shown is None or shown.request.mode is RenderMode.COLOR:
-        return
+        return 0.0
     mode = shown.request.mode
-    place_next(0.0, 1.0)
+    has_room = left + _LEGEND_EMS * imgui.get_font_size() < imgui.get_io().display_size.x
+    place_next(0.0, 1.0, (left if has_room else 0.0, 0.0))
     imgui.begin("legend", None, BARE)
     if len(shown.values.shape) == 3:
         imgui.text_unformatted(_PICTURES.get(mode, mode))
     else:
         imgui.text_unformatted(_VALUES.get(mode, mode))
         _draw_ramp(ends_in_look(shown.ends, session.look))
+    height = imgui.get_window_height()
     imgui.end()
+    return height + MARGIN
 
 
 def draw_reticle() -> None:
@@ -102,6 +115,7 @@ def draw_reticle() -> None:
 def draw_help() -> None:
     """The table of keys, in the middle."""
     place_next(0.5, 0.5)
+    imgui.set_next_window_bg_alpha(0.96)
     imgui.begin("help", None, BARE)
     if imgui.begin_table("keys", 4, imgui.TableFlags_.sizing_fixed_fit.value):
         half = (len(BINDINGS) + 1) // 2

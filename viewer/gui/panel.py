@@ -43,10 +43,14 @@ GROUPS = (
 
 
 class Panel:
-    """The window on the left with all groups."""
+    """The window on the left with all groups.
+
+    right:  where it ended when it was drawn last
+    """
 
     def __init__(self) -> None:
         self.widgets = Widgets()
+        self.right = 0.0
 
     def draw(self, session: Session, scenery: Scenery) -> list[Action]:
         """Draw it; settings go to the session, what is left to do is returned."""
@@ -62,6 +66,7 @@ class Panel:
         if shows:
             for group in GROUPS:
                 asked += self._draw_group(group, session, scenery)
+        self.right = imgui.get_window_pos().x + imgui.get_window_width()
         imgui.end()
         return asked if stays_open else [*asked, Action.PANEL]
 
