@@ -382,6 +382,7 @@ class FlyLoop:
             training=bench.training,
             key_frames=len(bench.paths.timeline.path.keys),
             film_frames=bench.film.progress.frames if bench.film.progress is not None else 0,
+            has_help=self.has_help,
         )
         if session.shown is None:
             return status

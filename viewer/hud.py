@@ -100,6 +100,7 @@ def hud_lines(session: Session, facts: Facts) -> list[str]:
         f"{width}x{height}, S = {request.samples}{mean}{passes}, {request.mode}",
         f"{size_of_moving(session)}: {session.resolution.reason}",
         f"{renders_with(info)}, {facts.transfer.way} transfer",
+        f"flies {session.pilot.speed_now:.2g} units a second",
     ]
     if session.view_index is not None and session.truth is not None:
         quality = f": PSNR {shown.psnr:.2f} dB" if shown.psnr is not None else ""

@@ -38,11 +38,10 @@ class ImguiOverlay:
         if session.preferences.panel.is_open:
             asked = self.panel.draw(session, scenery)
             left = self.panel.right
-        if viewing.has_hud:
-            draw_numbers(session, scenery.facts)
+        top = draw_numbers(session, scenery.facts, left) if viewing.has_hud else 0.0
         legend_height = draw_legend(session, left)
         if viewing.has_map:
-            self._map_of(session).draw(session)
+            self._map_of(session).draw(session, (left, top))
         if viewing.has_cone:
             draw_reticle()
         if scenery.has_help:

@@ -51,11 +51,15 @@ class Panel:
     def __init__(self) -> None:
         self.widgets = Widgets()
         self.right = 0.0
+        self._display = (0.0, 0.0)
 
     def draw(self, session: Session, scenery: Scenery) -> list[Action]:
         """Draw it; settings go to the session, what is left to do is returned."""
         em, display = imgui.get_font_size(), imgui.get_io().display_size
-        imgui.set_next_window_pos(imgui.ImVec2(MARGIN, MARGIN), imgui.Cond_.first_use_ever)
+        # Wherever it was moved to: in a window of another size it might be out of reach.
+        if self._display != (display.x, display.y):
+            self._display = (display.x, display.y)
+            imgui.set_next_window_pos(imgui.ImVec2(MARGIN, MARGIN))
         width = min(WIDTH_EMS * em, max(display.x - 2 * MARGIN, 1))
         # As high as what it holds; more than the window can show is scrolled.
         bounds = imgui.ImVec2(width, 0), imgui.ImVec2(width, max(display.y - 2 * MARGIN, 1))
