@@ -13,7 +13,7 @@ from viewer_cockpit import ALL_OPEN, Flight, flight, scene_with_data
 from viewer.controls import BINDINGS, Action
 from viewer.gui.panel import GROUPS
 from viewer.gui.widgets import Place
-from viewer.preferences import Preferences
+from viewer.preferences import Preferences, Saving
 from viewer.render_modes import RenderMode
 
 # Moving pictures are small whatever the window: a test of widgets need not wait for large ones.
@@ -271,6 +271,17 @@ def test_reset_sets_a_group_back_and_no_other(tall: Flight):
     assert tall.session.preferences.viewing == Preferences().viewing
     assert tall.session.mode is RenderMode.COLOR
     assert tall.session.preferences.performance.budget_ms is not None
+
+
+def test_films_and_pictures_are_set_back_with_their_groups(tall: Flight):
+    use(tall, "Camera and path/film kind")
+    use(tall, "Scene/raw depth")
+    chosen = tall.bench.saving
+    assert (chosen.film_kind, chosen.wants_depth) == (".gif", True)
+    tall.click(tall.places["Camera and path/reset"])
+    tall.click(tall.places["Scene/reset"])
+
+    assert tall.bench.saving == Saving()
 
 
 def test_the_precision_is_switched_while_flying(tall: Flight):

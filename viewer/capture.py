@@ -13,7 +13,6 @@ import numpy as np
 
 from donerf import Camera, Scene, ViewCell
 from donerf.files import write_atomically, write_text
-from donerf.precision import DTYPES
 from donerf.renderer import Placement, RendererInfo
 from viewer.arguments import MAX_EDGE, MAX_SAMPLES
 from viewer.coloring import PLAIN, Look
@@ -185,8 +184,8 @@ def _count(value: object) -> int | None:
 
 
 def _precision(value: object) -> str | None:
-    if value not in (None, *DTYPES):
-        raise ValueError(f"'precision' must be one of {', '.join(DTYPES)}, got {value!r}")
+    if value not in (None, "fp32", "bf16", "fp16"):
+        raise ValueError(f"'precision' must be fp32, bf16 or fp16, got {value!r}")
     return str(value) if value is not None else None
 
 

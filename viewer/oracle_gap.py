@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from donerf import Scene
 from donerf.evaluation.metrics import psnr
-from donerf.model.pipeline import Networks
 from donerf.renderer import Placement
 from viewer.render_modes import RenderMode
 from viewer.rendering import Picture
@@ -16,12 +15,14 @@ def oracle_cost(scene: Scene) -> float:
     By the networks' weights, each of which is multiplied once: a time would depend on what else
     the machine does just then. 0 where there is no oracle or nothing is shaded.
     """
-    model = scene.cells[0].model
-    if not isinstance(model, Networks) or model.shading is None:
+    if scene.metadata.kind != "donerf":
+        return 0.0
+    networks = scene.cells[0].networks
+    if networks.shading is None:
         return 0.0
     oracle, shading = (
         sum(parameter.numel() for parameter in network.parameters())
-        for network in (model.oracle, model.shading)
+        for network in (networks.oracle, networks.shading)
     )
     return oracle / shading
 

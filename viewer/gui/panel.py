@@ -14,6 +14,7 @@ from viewer.gui.widgets import Widgets
 from viewer.overlay import Scenery
 from viewer.preferences import GroupName
 from viewer.session import Session
+from viewer.workbench import Workbench
 
 WIDTH_EMS = 21.0
 
@@ -23,22 +24,22 @@ class Group:
     """One of the panel's groups.
 
     draw:    its widgets; returns what they ask for
+    reset:   sets back what is not among the preferences
     resets:  the preferences that its reset button sets back
-    reset:   what else it sets back
     """
 
     title: str
     draw: Callable[[Widgets, Session, Scenery], list[Action]]
+    reset: Callable[[Session, Workbench], None] | None = None
     resets: GroupName | None = None
-    reset: Callable[[Session], None] | None = None
 
 
 GROUPS = (
-    Group("Performance", performance_group.draw, "performance"),
-    Group("View and modes", view_group.draw, "viewing", view_group.reset),
-    Group("Sampling", sampling_group.draw, "sampling", sampling_group.reset),
-    Group("Camera and path", camera_group.draw, "flying", camera_group.reset),
-    Group("Scene", scene_group.draw),
+    Group("Performance", performance_group.draw, None, "performance"),
+    Group("View and modes", view_group.draw, view_group.reset, "viewing"),
+    Group("Sampling", sampling_group.draw, sampling_group.reset, "sampling"),
+    Group("Camera and path", camera_group.draw, camera_group.reset, "flying"),
+    Group("Scene", scene_group.draw, scene_group.reset),
 )
 
 
@@ -85,11 +86,12 @@ class Panel:
         if not is_open:
             return []
         asked = group.draw(self.widgets, session, scenery)
-        if group.resets is not None and self.widgets.button(
+        if self.widgets.button(
             "reset", f"Set everything under “{group.title}” back to how it came."
         ):
-            session.prefer(session.preferences.reset(group.resets))
+            if group.resets is not None:
+                session.prefer(session.preferences.reset(group.resets))
             if group.reset is not None:
-                group.reset(session)
+                group.reset(session, scenery.bench)
         self.widgets.end_group()
         return asked

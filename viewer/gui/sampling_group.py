@@ -7,6 +7,7 @@ from viewer.gui.widgets import Widgets
 from viewer.overlay import Scenery
 from viewer.preferences import Sampling
 from viewer.session import Session
+from viewer.workbench import Workbench
 
 _TIPS = {name: field.description or "" for name, field in Sampling.model_fields.items()}
 _PRECISIONS = ("auto", "fp32", "bf16")
@@ -46,7 +47,7 @@ def draw(ui: Widgets, session: Session, scenery: Scenery) -> list[Action]:
     return asked
 
 
-def reset(session: Session) -> None:
+def reset(session: Session, _: Workbench) -> None:
     """Ask the oracle again."""
     session.placement = "oracle"
 
