@@ -4,14 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from viewer_scene import CELL
+from viewer_scene import CELL, make_scene
 
-from donerf.renderer import StageTimes
+from donerf.renderer import RendererInfo, StageTimes
+from donerf.scene_file import with_metadata
 from viewer.controls import Action
 from viewer.preferences import Preferences
 from viewer.render_modes import RenderMode
 from viewer.rendering import Picture, RenderRequest
-from viewer.session import MESSAGE_SECONDS, SETTLE_SECONDS, Session, SessionSettings
+from viewer.session import (
+    MESSAGE_SECONDS,
+    SETTLE_SECONDS,
+    Session,
+    SessionSettings,
+    session_settings,
+)
 from viewer.worker import Cancelled, Failure, Saved
 
 WINDOW = (800, 600)
@@ -243,3 +250,10 @@ def test_a_renderer_that_cannot_adapt_is_not_asked_to(session: Session):
     session.prefer(session.preferences.changed("sampling", adaptive=True))
 
     assert not show(session, 0.0).adaptive
+
+
+def test_a_scene_that_was_measured_with_other_counts_has_no_dial():
+    scene = with_metadata(make_scene(), quality={"psnr": {"3": 25.0}})
+    info = RendererInfo("test", "cpu", "test", "fp32", frozenset(), None, ("oracle",))
+
+    assert session_settings(info, scene, has_truth=False).quality is None

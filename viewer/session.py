@@ -77,15 +77,19 @@ class SessionSettings:
 
 def session_settings(info: RendererInfo, scene: Scene, has_truth: bool) -> SessionSettings:
     """What a renderer and a scene offer."""
+    counts = info.sample_counts or SAMPLE_COUNTS
+    quality = quality_of(scene)
+    if quality is not None and not set(counts) & set(quality.counts):
+        quality = None
     return SessionSettings(
         modes=offered_modes(info, has_truth),
-        sample_counts=info.sample_counts or SAMPLE_COUNTS,
+        sample_counts=counts,
         has_free_count=info.sample_counts is None,
         placements=info.placements,
         can_adapt=info.can_adapt,
         budget_ms=CPU_BUDGET_MS if info.device == "cpu" else GPU_BUDGET_MS,
         psnr=scene.metadata.quality.get("psnr", {}),
-        quality=quality_of(scene),
+        quality=quality,
         oracle_cost=oracle_cost(scene),
     )
 
