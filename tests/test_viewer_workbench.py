@@ -439,6 +439,12 @@ def test_outside_the_cell_is_for_the_free(rig: Rig):
 
     assert_allclose(rig.session.pilot.pose.position, 0, atol=1e-12)
 
+    rig.press(Action.BOOKMARK, Action.FREE)
+    inside = rig.session.pilot.pose
+    rig.press(Action.NEXT_BOOKMARK)
+    assert "outside the view cell" in rig.session.message
+    assert rig.session.pilot.pose is inside
+
 
 def test_a_dropped_scene_takes_the_place_of_the_old_one(rig: Rig, tmp_path: Path):
     rig.wait_settled()
