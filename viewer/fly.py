@@ -38,6 +38,8 @@ TITLE_SECONDS = 0.25
 LIVELY_SECONDS = 1 / 60
 # Where drawing is slow (OpenGL in software), the overlay alone gets a third of the time at most.
 REST_FACTOR = 2.0
+# What the overlay shows too late is drawn once more when nothing new has come for so long.
+LATE_SECONDS = 0.12
 NO_PANEL = "there is no panel without imgui-bundle; pip install imgui-bundle (H shows the keys)"
 # A film has its own camera; nobody flies meanwhile.
 _WHILE_FILMING = (
@@ -86,7 +88,7 @@ class FlyLoop:
         self._followed = session.preferences
         self._words = ""
         self._rest_until = 0.0
-        self._is_late = False
+        self._late_at: float | None = None
         self._title = ""
         self._title_time = 0.0
         self._is_title_due = False
@@ -151,9 +153,9 @@ class FlyLoop:
         if is_new or self._is_lively(now):
             start = time.monotonic()
             self._window.present(lambda target: self._draw(target, size))
-            self._is_late = is_new and overlay.is_late
-            end = time.monotonic()
-            self._rest_until = now + (end - start) * (1 + REST_FACTOR)
+            seconds = time.monotonic() - start
+            self._rest_until = now + seconds * (1 + REST_FACTOR)
+            self._late_at = now + LATE_SECONDS if is_new and overlay.is_late else None
 
     @property
     def _settings(self) -> tuple[object, ...]:
@@ -165,8 +167,8 @@ class FlyLoop:
 
     def _is_lively(self, now: float) -> bool:
         """Whether the overlay moves by itself; what is rendered needs the machine more."""
-        is_lively = self._is_late or self._overlay.is_lively(now)
-        return is_lively and now >= self._rest_until
+        is_late = self._late_at is not None and now >= self._late_at
+        return (is_late or self._overlay.is_lively(now)) and now >= self._rest_until
 
     def _take_input(self, events: list[Event], asked: list[Action], now: float) -> None:
         """Follow the input, and ask for the picture that comes of it."""
@@ -364,7 +366,9 @@ class FlyLoop:
         is_filming = self._bench.film.is_busy
         waits = [None if is_filming else self._session.seconds_to_wait(now)]
         waits.append(self._bench.seconds_to_wait())
-        if self._is_late or self._overlay.is_lively(now):
+        if self._late_at is not None and not self._session.is_minimized:
+            waits.append(max(self._late_at, self._rest_until) - now)
+        if self._overlay.is_lively(now):
             waits.append(max(LIVELY_SECONDS, self._rest_until - now))
         if self._is_title_due:
             waits.append(max(self._title_time + TITLE_SECONDS - now, 0.0))
