@@ -8,6 +8,7 @@ They are taken off the screen, from the same loop that runs in the window.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,8 +49,11 @@ def main() -> None:
         "--what", nargs="+", choices=tuple(KINDS), default=tuple(KINDS), help="which of them"
     )
     options = parser.parse_args()
-    for what in options.what:
-        KINDS[what](options.data, options.out)
+    with TemporaryDirectory() as folder:
+        # As for someone new: no bookmarks yet.
+        os.environ["XDG_CONFIG_HOME"] = folder
+        for what in options.what:
+            KINDS[what](options.data, options.out)
 
 
 def take_modes(data: Path, out: Path) -> None:

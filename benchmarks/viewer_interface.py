@@ -66,9 +66,12 @@ def main() -> None:
     parser.add_argument("--what", nargs="+", choices=PARTS, default=list(PARTS))
     report = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in parser.parse_args().what:
-        # Each in a process of its own: none pays for the memory and the threads of another.
-        with ProcessPoolExecutor(1, get_context("spawn")) as process:
-            report[name] = process.submit(PARTS[name]).result()
+        with tempfile.TemporaryDirectory() as folder:
+            # The bookmarks that random input sets are nobody's.
+            os.environ["XDG_CONFIG_HOME"] = folder
+            # Each in a process of its own: none pays for the memory and the threads of another.
+            with ProcessPoolExecutor(1, get_context("spawn")) as process:
+                report[name] = process.submit(PARTS[name]).result()
         print(name, json.dumps(report[name], indent=1))
         write_text(RESULTS, json.dumps(report | {"machine": machine()}, indent=1) + "\n")
 
@@ -90,7 +93,7 @@ class Rig(Generic[W]):
         options = CockpitOptions(
             session_settings(renderer.info, self.scene, has_truth=False),
             preferences,
-            BenchOptions(Path(), FilmChoice((64, 48))),
+            BenchOptions(Path(os.environ["XDG_CONFIG_HOME"]), FilmChoice((64, 48))),
             make_ladder(renderer.info.device, "auto", lambda: None),
         )
         self.cockpit = Cockpit(window, self.overlay, self.scene, renderer, options)
