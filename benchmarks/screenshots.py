@@ -72,14 +72,11 @@ def take_modes(data: Path, out: Path) -> None:
 
 
 def take_windows(data: Path, out: Path) -> None:
-    """The window as it comes, with help, with a probed ray, with the cell and a path."""
+    """The window as it comes, with a probed ray, with the cell and a path."""
     # A few passes are enough to look at.
     studio = Studio(data, WINDOW, Preferences().changed("sampling", passes=3))
     studio.settle()
     save(studio.picture(), out / "viewer-window.webp")
-    studio.key("H")
-    save(studio.picture(), out / "viewer-help.webp")
-    studio.key("H")
     studio.key("TAB")
     studio.window.move_pointer(0.42 * WINDOW[0], 0.34 * WINDOW[1])
     studio.window.press("LEFT_CONTROL", is_control=True)
