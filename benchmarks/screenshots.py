@@ -8,6 +8,7 @@ They are taken off the screen, from the same loop that runs in the window.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,8 +49,11 @@ def main() -> None:
         "--what", nargs="+", choices=tuple(KINDS), default=tuple(KINDS), help="which of them"
     )
     options = parser.parse_args()
-    for what in options.what:
-        KINDS[what](options.data, options.out)
+    with TemporaryDirectory() as folder:
+        # As for someone new: no bookmarks yet.
+        os.environ["XDG_CONFIG_HOME"] = folder
+        for what in options.what:
+            KINDS[what](options.data, options.out)
 
 
 def take_modes(data: Path, out: Path) -> None:
@@ -68,14 +72,11 @@ def take_modes(data: Path, out: Path) -> None:
 
 
 def take_windows(data: Path, out: Path) -> None:
-    """The window as it comes, with help, with a probed ray, with the cell and a path."""
+    """The window as it comes, with a probed ray, with the cell and a path."""
     # A few passes are enough to look at.
     studio = Studio(data, WINDOW, Preferences().changed("sampling", passes=3))
     studio.settle()
     save(studio.picture(), out / "viewer-window.webp")
-    studio.key("H")
-    save(studio.picture(), out / "viewer-help.webp")
-    studio.key("H")
     studio.key("TAB")
     studio.window.move_pointer(0.42 * WINDOW[0], 0.34 * WINDOW[1])
     studio.window.press("LEFT_CONTROL", is_control=True)

@@ -31,6 +31,7 @@ def document() -> str:
         *quality_tables(),
         *split_tables(),
         *speed_tables(),
+        *viewer_table(),
         *training_tables(),
         *one_network_table(),
         *engine_table(),
@@ -220,6 +221,60 @@ def flight_row(title: str, flight: dict[str, Any]) -> list[str]:
         f"{flight['ms_median']:.0f}",
         f"{flight['fps']:.1f}",
         flight["precision"],
+    ]
+
+
+def viewer_table() -> list[str]:
+    """What the window costs, how soon it answers, and what it leaves behind."""
+    report = read("viewer_interface")
+    cpu, window, answer = report["machine"], report["window"], report["answer"]
+    still, soak = report["stillness"], report["soak"]
+    off_screen, on_screen = report["leaks"], report["window_leaks"]
+    errors = {part["gl_error"] for part in (off_screen, on_screen, soak)} - {"GL_NO_ERROR"}
+    rows = [
+        [
+            "`python view.py` to the first picture in the window",
+            f"{window['seconds_to_first_picture']:.2f} s, of which torch's import "
+            f"{window['seconds_of_torch_import']:.2f} s",
+        ],
+        [
+            "interface work a frame, panel open with all groups, without rasterization",
+            f"{report['interface']['ms_median']:.2f} ms (99 %: {report['interface']['ms_99']:.2f})",
+        ],
+        [
+            "key press amid a long refinement to the picture that follows it",
+            f"{answer['ms_median']:.0f} ms (at most {answer['ms_max']:.0f}; "
+            f"{answer['pictures_max']} picture)",
+        ],
+        [
+            f"changes of the resolution in {still['seconds']:.0f} s at rest",
+            f"{still['resolution_changes']}",
+        ],
+        ["load at rest", f"{window['percent_of_a_core_when_settled']:.1f} % of a core"],
+        [
+            "memory that 1,000 resizes leave behind, after 100",
+            f"{on_screen['megabytes_after_1000_resizes']:+.1f} MB",
+        ],
+        [
+            "memory that 200 swaps of the scene leave behind",
+            f"{on_screen['megabytes_after_200_swaps']:+.1f} MB",
+        ],
+        [
+            "memory that 50 contexts leave behind, opened and closed",
+            f"{off_screen['megabytes_after_50_contexts']:+.1f} MB",
+        ],
+        ["OpenGL errors in all of this", ", ".join(errors) or "none"],
+        [
+            f"{soak['minutes']:.0f} minutes of random input ({soak['steps']:,} steps): camera "
+            "outside the cell, not a number",
+            f"{soak['outside_the_cell']}, {soak['not_finite']}",
+        ],
+    ]
+    return [
+        "## The window",
+        f"The courtyard; {cpu['threads']} thread, {cpu['cpu']} ({cpu['cpu_capability']}), "
+        f"OpenGL by {report['interface']['opengl']}; medians.",
+        table(["what", "measured"], rows),
     ]
 
 

@@ -139,6 +139,7 @@ class RendererInfo:
 
     sample_counts:  the only counts it serves, or None for any
     thread:         which thread must call it: any one worker, or the one that owns OpenGL
+    can_adapt:      some rays can get fewer or more samples than others
     """
 
     backend: str
@@ -149,6 +150,7 @@ class RendererInfo:
     sample_counts: tuple[int, ...] | None
     placements: tuple[Placement, ...]
     thread: Literal["worker", "gl"] = "worker"
+    can_adapt: bool = False
 
 
 class Renderer(Protocol):

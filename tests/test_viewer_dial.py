@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from viewer_scene import CELL, make_scene
+from viewer_scene import make_scene
 
 from donerf import Scene, load_scene
 from donerf.assets import default_scene
@@ -12,7 +12,7 @@ from donerf.renderer import StageTimes
 from donerf.scene_file import with_metadata
 from viewer.budget_dial import WORTH_DB, Quality, choose, quality_of
 from viewer.fly_camera import make_camera
-from viewer.oracle_gap import OracleGap, samples_without_oracle
+from viewer.oracle_gap import OracleGap, oracle_cost
 from viewer.render_modes import RenderMode
 from viewer.rendering import Picture, RenderRequest
 
@@ -91,43 +91,58 @@ def test_a_scene_that_was_never_measured_has_no_dial():
     assert quality_of(unknown) is None
 
 
-def test_without_the_oracle_its_time_goes_into_samples():
-    times = StageTimes(oracle_ms=30.0, placement_ms=4.0, shading_ms=32.0, composite_ms=4.0)
+def test_the_oracle_costs_as_many_samples_as_its_weights_weigh():
+    scene = load_scene(default_scene())
+    networks = scene.cells[0].networks
+    assert networks.shading is not None
+    oracle, shading = (
+        sum(values.numel() for values in network.state_dict().values())
+        for network in (networks.oracle, networks.shading)
+    )
 
-    # 40 ms for four samples: 30 ms are three more.
-    assert samples_without_oracle(4, times, times_samples=4) == 7
-    assert samples_without_oracle(4, StageTimes(), times_samples=4) == 4
+    assert oracle_cost(scene) == pytest.approx(oracle / shading)
+    assert 1 < oracle_cost(scene) < 2
 
 
 def test_the_gap_is_told_against_the_truth_when_there_is_one():
     gap = OracleGap()
-    gap.take(picture("oracle", 10, psnr=30.39))
+    assert not gap.take(picture("oracle", 10, psnr=30.39), 4)
     assert gap.sentence == ""
-    gap.take(picture("uniform", 20, psnr=22.1, samples=7))
+    assert gap.take(picture("uniform", 20, psnr=22.1, samples=7), 4)
 
     assert gap.sentence == (
-        "S = 4 with the oracle: 30.39 dB; S = 7 without, in equal time: 22.10 dB; "
+        "S = 4 with the oracle: 30.39 dB; S = 7 without, at equal cost: 22.10 dB; "
         "the oracle gains +8.29 dB"
     )
 
 
 def test_without_truth_the_two_pictures_are_compared_with_each_other():
     gap = OracleGap()
-    gap.take(picture("oracle", 10))
-    gap.take(picture("uniform", 20))
+    gap.take(picture("oracle", 10), 4)
+    gap.take(picture("uniform", 20), 4)
 
     # 20 log10(255 / 10)
     assert "28.13 dB between the two pictures" in gap.sentence
 
 
-def test_pictures_of_different_views_are_not_compared():
+def test_the_gap_is_told_at_each_switch_and_not_at_each_picture():
     gap = OracleGap()
-    gap.take(picture("oracle", 10))
-    other = picture("uniform", 20)
-    moved = np.eye(4)
-    moved[0, 3] = 1.0
-    request = replace(other.request, camera=make_camera(moved, 4, 3, 1.0))
-    gap.take(replace(other, request=request))
+    switches = ["oracle", "uniform", "uniform", "oracle", "oracle", "uniform"]
 
+    assert [gap.take(picture(placement, 10), 4) for placement in switches] == [
+        *(False, True, False, True, False, True)
+    ]
+
+
+@pytest.mark.parametrize("other", ["view", "weights", "samples"])
+def test_pictures_that_differ_in_more_than_the_placement_are_not_compared(other: str):
+    gap = OracleGap()
+    gap.take(picture("oracle", 10), 4)
+    plain = picture("uniform", 20)
+    moved = np.eye(4)
+    moved[0, 3] = 1.0 if other == "view" else 0.0
+    generation = 1 if other == "weights" else 0
+    request = replace(plain.request, camera=make_camera(moved, 4, 3, 1.0), generation=generation)
+
+    assert not gap.take(replace(plain, request=request), 8 if other == "samples" else 4)
     assert gap.sentence == ""
-    assert CELL.contains(np.array(CELL.center))

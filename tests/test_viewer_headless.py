@@ -191,13 +191,18 @@ def test_a_pose_outside_the_cell_is_shown_only_on_demand(run: Run, tmp_path: Pat
     assert run(*options, "--free")["frames"] == 1
 
 
-def test_a_screenshot_is_made_again_from_its_json_bit_for_bit(run: Run, scene: Path):
+@pytest.mark.parametrize(("mode", "is_adaptive"), [("depth", False), ("color", True)])
+def test_a_screenshot_is_made_again_from_its_json_bit_for_bit(
+    run: Run, scene: Path, mode: str, is_adaptive: bool
+):
     loaded = load_scene(scene)
     renderer = make_renderer(loaded, device="cpu", precision="fp32")
     pose = FlyPose(np.array([-1.3, 1.0, 1.6]), yaw=0.37, pitch=-0.21)
     camera = make_camera(FlyFrame(CELL).matrix(pose), 51, 37, CELL.fov_x)
-    picture = render_picture(renderer, RenderRequest(camera, 3, RenderMode.DEPTH), CELL)
+    request = RenderRequest(camera, 3, RenderMode(mode), adaptive=is_adaptive)
+    picture = render_picture(renderer, request, CELL)
     assert picture is not None
+    assert picture.mean_samples != 3 or not is_adaptive
     shot = save_capture(picture, scene.parent, loaded, renderer.info)
     run("--pose", str(shot.with_suffix(".json")), "--out", "again.png")
 

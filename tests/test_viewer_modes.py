@@ -10,7 +10,8 @@ from golden import check_picture
 from numpy.testing import assert_allclose
 from viewer_scene import CELL, make_scene
 
-from donerf import Camera, Intrinsics, make_renderer
+from donerf import Camera, Intrinsics, load_scene, make_renderer
+from donerf.assets import default_scene
 from donerf.renderer import Output, RendererInfo
 from viewer.coloring import (
     RAMP,
@@ -112,8 +113,10 @@ def test_the_ends_of_the_ramp_are_its_first_and_last_color():
 def test_only_the_ends_of_distances_can_be_moved():
     look = Look(near=3.0, far=4.0)
 
-    assert ends_in_look(ramp_ends(RenderMode.DEPTH, (0.5, 20.0)), look) == RampRange(3.0, 4.0, True)
-    assert ends_in_look(ramp_ends(RenderMode.ENTROPY, (0.5, 20.0)), look) == UNIT
+    assert ends_in_look(ramp_ends(RenderMode.DEPTH, (0.5, 20.0), 4), look) == RampRange(
+        3.0, 4.0, True
+    )
+    assert ends_in_look(ramp_ends(RenderMode.ENTROPY, (0.5, 20.0), 4), look) == UNIT
 
 
 def test_a_near_end_beyond_the_far_one_still_gives_a_ramp():
@@ -123,7 +126,7 @@ def test_a_near_end_beyond_the_far_one_still_gives_a_ramp():
 
 
 def test_errors_are_bright_on_dark():
-    ends = ramp_ends(RenderMode.ERROR, (0.5, 20.0))
+    ends = ramp_ends(RenderMode.ERROR, (0.5, 20.0), 4)
     colors = colors_of(np.array([[0.0, 0.3]], np.float32), RenderMode.ERROR, Look(), ends)
 
     assert colors[0, 0, :3].max() < 20
@@ -191,11 +194,29 @@ def test_modes_without_data_are_not_offered():
         options_for(RenderMode.ENTROPY, 4, some)
 
 
-def test_a_renderer_that_only_counts_samples_shows_their_share():
+def test_a_renderer_that_only_counts_samples_shows_how_many():
     counts = renderer_info(frozenset({Output.SAMPLE_COUNT}))
 
     options = options_for(RenderMode.SAMPLE_PLACES, 4, counts)
     assert options.outputs == {Output.SAMPLE_COUNT}
+
+
+def test_adaptive_counts_are_shown_as_they_are():
+    scene = load_scene(default_scene())
+    cell = scene.cells[0].cell
+    view = make_camera(FlyFrame(cell).matrix(FlyFrame(cell).home()), 60, 45, cell.fov_x)
+    renderer = make_renderer(scene, "cpu", "fp32")
+    if not renderer.info.can_adapt:
+        pytest.skip("the backend gives every ray as many samples")
+    request = RenderRequest(view, 4, RenderMode.SAMPLE_PLACES, adaptive=True)
+    picture = render_picture(renderer, request, cell)
+    assert picture is not None
+    counts = in_main_memory(picture.values)
+
+    assert len(np.unique(counts)) > 2
+    assert counts.mean() == pytest.approx(picture.mean_samples)
+    assert picture.ends == RampRange(0.0, 8.0)
+    assert counts.max() <= picture.ends.high
 
 
 def test_the_golden_check_writes_what_differs(tmp_path: Path):

@@ -110,3 +110,10 @@ def test_every_setting_explains_itself():
     for group in ("performance", "viewing", "sampling", "flying"):
         fields = type(getattr(Preferences(), group)).model_fields
         assert all(field.description for field in fields.values()), group
+
+
+def test_what_films_and_pictures_are_like_is_found_again(path: Path):
+    after = Preferences().changed("saving", film_size=(640, 480), film_kind=".gif", film_fps=12)
+    save_changes(path, Preferences(), after)
+
+    assert load_preferences(path) == (after, "")

@@ -4,13 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from viewer_scene import CELL
+from viewer_scene import CELL, make_scene
 
-from donerf.renderer import StageTimes
+from donerf.renderer import RendererInfo, StageTimes
+from donerf.scene_file import with_metadata
 from viewer.controls import Action
+from viewer.preferences import Preferences
 from viewer.render_modes import RenderMode
 from viewer.rendering import Picture, RenderRequest
-from viewer.session import MESSAGE_SECONDS, SETTLE_SECONDS, Session, SessionSettings
+from viewer.session import (
+    MESSAGE_SECONDS,
+    SETTLE_SECONDS,
+    Session,
+    SessionSettings,
+    session_settings,
+)
 from viewer.worker import Cancelled, Failure, Saved
 
 WINDOW = (800, 600)
@@ -25,7 +33,7 @@ def session() -> Session:
 def picture_of(request: RenderRequest, ms: float = 10.0) -> Picture:
     times = StageTimes(oracle_ms=0.2 * ms, shading_ms=0.8 * ms, total_ms=ms)
     k = request.camera.intrinsics
-    return Picture(request, np.zeros((k.height, k.width, 4), np.uint8), ms, 4.0, times)
+    return Picture(request, np.zeros((k.height, k.width, 4), np.uint8), ms, request.samples, times)
 
 
 def show(session: Session, now: float) -> RenderRequest:
@@ -205,3 +213,47 @@ def test_a_capture_has_the_full_size_whatever_is_moving(session: Session):
     assert (request.camera.intrinsics.width, request.camera.intrinsics.height) == WINDOW
     assert not session.take_result(Saved(request, Path("a.png")), 0.2), "not for the screen"
     assert session.message == "saved a.png"
+
+
+@pytest.mark.parametrize("is_full_while_moving", [False, True])
+def test_the_oracles_worth_is_told_once_it_was_switched_off(is_full_while_moving: bool):
+    settings = SessionSettings(
+        (RenderMode.COLOR,), placements=("oracle", "uniform"), oracle_cost=1.4
+    )
+    rung = 0 if is_full_while_moving else None
+    preferences = Preferences().changed("performance", locked_rung=rung)
+    session = Session(CELL, settings, (80, 60), now=0.0, preferences=preferences)
+    settle(session, 0.0)
+    session.press(Action.ORACLE, 10.0)
+    assert session.samples == 5, "what the oracle costs goes into samples"
+    settle(session, 10.0)
+
+    assert "S = 4 with the oracle and S = 5 without" in session.message
+
+
+def test_adaptive_counts_are_rendered_at_once_and_not_without_the_oracle():
+    settings = SessionSettings(
+        (RenderMode.COLOR,), placements=("oracle", "uniform"), can_adapt=True
+    )
+    session = Session(CELL, settings, WINDOW, now=0.0)
+    settle(session, 0.0)
+    session.prefer(session.preferences.changed("sampling", adaptive=True))
+    assert show(session, 10.0).adaptive
+    settle(session, 10.0)
+    assert session.capture().adaptive
+    session.press(Action.ORACLE, 20.0)
+
+    assert not show(session, 20.0).adaptive
+
+
+def test_a_renderer_that_cannot_adapt_is_not_asked_to(session: Session):
+    session.prefer(session.preferences.changed("sampling", adaptive=True))
+
+    assert not show(session, 0.0).adaptive
+
+
+def test_a_scene_that_was_measured_with_other_counts_has_no_dial():
+    scene = with_metadata(make_scene(), quality={"psnr": {"3": 25.0}})
+    info = RendererInfo("test", "cpu", "test", "fp32", frozenset(), None, ("oracle",))
+
+    assert session_settings(info, scene, has_truth=False).quality is None

@@ -40,6 +40,15 @@ def test_a_session_with_keys_and_mouse(tmp_path: Path):
         running.wait_for(lambda _: (tmp_path / "noise-0001.json").exists())
         assert json.loads((tmp_path / "noise-0001.json").read_text())["samples"] == 8
 
+        running.do("key", "h")
+        running.wait_for(lambda status: status["has_help"])
+        running.do("key", "Escape")
+        running.wait_for(lambda status: not status["has_help"])
+        running.resize(201, 97)
+        running.wait_for(lambda status: status["size"] == [201, 97])
+        running.resize(160, 120)
+        running.wait_for(lambda status: status["size"] == [160, 120])
+
         idle = running.wait_settled()["frames"]
         assert running.status["frames"] == idle, "an idle window renders nothing"
 

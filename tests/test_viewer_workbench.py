@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from PIL import Image
-from viewer_scene import CELL, make_scene, write_data, write_scene
+from viewer_scene import CELL, make_nerf, make_scene, write_data, write_scene
 
 from donerf import Scene, load_scene, make_renderer
 from donerf.scene_file import save_scene, with_metadata
@@ -25,6 +25,7 @@ from viewer.film_desk import FilmChoice
 from viewer.fly_camera import FlyFrame, FlyPose
 from viewer.gamepad import PadState
 from viewer.path_file import write_path
+from viewer.render_modes import RenderMode
 from viewer.session import Session, session_settings
 from viewer.workbench import BenchOptions, Workbench
 from viewer.worker import RenderWorker
@@ -284,7 +285,7 @@ def test_a_split_shows_the_other_precision(rig: Rig):
     shown = rig.session.shown
 
     assert shown is not None and shown.rival is not None
-    assert rig.bench.comparison.labels(shown) == ("this precision", "bf16")
+    assert rig.bench.comparison.labels(shown) == ("fp32", "bf16")
     difference = np.abs(shown.pixels.astype(int) - shown.rival.pixels).max()
     assert 0 < difference < 60, "nearly the same"
 
@@ -438,6 +439,12 @@ def test_outside_the_cell_is_for_the_free(rig: Rig):
 
     assert_allclose(rig.session.pilot.pose.position, 0, atol=1e-12)
 
+    rig.press(Action.BOOKMARK, Action.FREE)
+    inside = rig.session.pilot.pose
+    rig.press(Action.NEXT_BOOKMARK)
+    assert "outside the view cell" in rig.session.message
+    assert rig.session.pilot.pose is inside
+
 
 def test_a_dropped_scene_takes_the_place_of_the_old_one(rig: Rig, tmp_path: Path):
     rig.wait_settled()
@@ -451,6 +458,35 @@ def test_a_dropped_scene_takes_the_place_of_the_old_one(rig: Rig, tmp_path: Path
     assert_allclose(rig.session.pilot.pose.position, elsewhere.center)
     assert rig.session.shown is not None
     assert_allclose(rig.session.shown.request.camera.position, elsewhere.center)
+
+
+def test_a_nerf_is_flown_through_and_left_again(rig: Rig, tmp_path: Path):
+    nerf = make_nerf()
+    save_scene(nerf, tmp_path / "peer.donerf")
+    rig.bench.open([tmp_path / "peer.donerf"])
+    rig.wait_for(lambda: rig.bench.scene.name == "peer")
+    rig.wait_settled()
+    shown = rig.session.shown
+    assert shown is not None
+    counts = rig.bench.info.sample_counts
+    assert rig.bench.info.backend == "nerf" and counts is not None
+    assert (shown.request.samples, shown.mean_samples) == (counts[0], counts[0])
+
+    rig.press(Action.ORACLE)
+    assert "no oracle" in rig.session.message
+    rig.press(Action.SHOW_ENTROPY)
+    assert rig.session.mode is RenderMode.COLOR
+    rig.press(Action.COMPARE)
+    assert rig.bench.comparison.kind is Kind.PRECISION, "there is one number of samples alone"
+    rig.bench.comparison.stop()
+
+    rig.bench.open([write_scene(tmp_path)])
+    rig.wait_for(lambda: rig.bench.scene.name == "noise")
+    rig.wait_settled()
+    assert rig.bench.info.backend != "nerf"
+    assert rig.session.samples == 4, "as before"
+    rig.press(Action.SHOW_ENTROPY)
+    assert rig.session.mode is RenderMode.ENTROPY
 
 
 def test_a_dropped_path_is_taken_and_can_be_taken_back(rig: Rig, tmp_path: Path):

@@ -64,6 +64,15 @@ class Flight:
         self.wait_for(lambda: self.session.state == "settled")
         self.step(2)
 
+    def rest(self) -> None:
+        """Go on until nothing is drawn any more."""
+        drawn = -1
+        while drawn != self.window.presented:
+            drawn = self.window.presented
+            # Longer than the loop waits before it draws anything once more.
+            time.sleep(0.3)
+            self.step()
+
     def click(self, place: Place, share: float = 0.5) -> None:
         """Press and let go on a widget, at a share of its width."""
         self.window.move_pointer(*_middle(place, share))

@@ -63,6 +63,9 @@ class Viewer:
     def do(self, *command: str) -> None:
         subprocess.run(["xdotool", *command], check=True, env=self._environment, timeout=SECONDS)
 
+    def resize(self, width: int, height: int) -> None:
+        self.do("getwindowfocus", "windowsize", str(width), str(height))
+
     def drop(self, path: Path, x: int = 10, y: int = 10) -> None:
         """Drop a file or folder on a pixel of the window, as a file manager does."""
         subprocess.run(

@@ -3,10 +3,11 @@
 import math
 from pathlib import Path
 
-from donerf.config import OracleSettings, ShadingSettings
+from donerf.config import NerfSettings, OracleSettings, ShadingSettings
 from donerf.data.dataset import read_info
 from donerf.data.procedural import write_procedural_dataset
 from donerf.geometry.view_cell import ViewCell
+from donerf.model.nerf import NerfNetworks
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
 from donerf.model.shading import ShadingNetwork
@@ -44,6 +45,12 @@ def make_scene(cell: ViewCell = CELL, gains: tuple[float, float] = (1.0, 1.0)) -
         for parameter in network.parameters() if network is not None else ():
             parameter.data.mul_(gain)
     return Scene([SceneCell(cell, networks)], Metadata(name="noise"))
+
+
+def make_nerf(cell: ViewCell = CELL) -> Scene:
+    """The baseline in the same place, as the seed draws it: 6 + (6 + 8) samples a ray."""
+    settings = NerfSettings(layers=3, width=16, coarse_samples=6, fine_samples=8)
+    return Scene([SceneCell(cell, NerfNetworks(settings))], Metadata(kind="nerf", name="peer"))
 
 
 def write_oracle(folder: Path) -> Path:

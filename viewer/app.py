@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from donerf.command import USER_ERROR
-from viewer.arguments import FILM_FRAMES, FILM_SIZE, SAMPLES, WINDOW_SIZE, Arguments, parse
+from viewer.arguments import FILM_FRAMES, FILM_SIZE, FPS, SAMPLES, WINDOW_SIZE, Arguments, parse
 from viewer.controls import help_text
 
 # The rest stands on torch, whose import takes seconds: a wrong option is told before that.
@@ -91,6 +91,11 @@ class Setup:
         return self.asked_samples or (counts[0] if counts else SAMPLES)
 
     @property
+    def is_adaptive(self) -> bool:
+        """Whether the oracle says how many samples a ray gets, too."""
+        return self.arguments.adaptive or (self.pose is not None and self.pose.adaptive)
+
+    @property
     def mode(self) -> str:
         """What to show: as asked for, else as the pose file says."""
         of_pose = self.pose.mode if self.pose is not None else None
@@ -139,8 +144,10 @@ def _asked_precision(arguments: Arguments, pose: PoseFile | None) -> str:
 
     A screenshot is made again bit for bit only in the precision that it was made in.
     """
-    if arguments.precision == "auto" and pose is not None and pose.precision is not None:
-        return pose.precision
+    of_pose = pose.precision if pose is not None else None
+    # The kernels of a GPU choose fp16 by themselves where it fits, and nothing else has it.
+    if arguments.precision == "auto" and of_pose in ("fp32", "bf16"):
+        return of_pose
     return arguments.precision
 
 
@@ -253,7 +260,8 @@ def _fly(setup: Setup, window: Window) -> None:
             cockpit.loop.run(setup.status, setup.arguments.frames)
     finally:
         tell_lost_captures(cockpit.close())
-        _remember(lambda: save_changes(preferences_path(), preferred, session.preferences))
+        after = session.preferences.model_copy(update={"saving": cockpit.bench.saving})
+        _remember(lambda: save_changes(preferences_path(), preferred, after))
 
 
 def _end_without_display(cockpit: Cockpit, status: StatusFile) -> NoReturn:
@@ -271,7 +279,7 @@ def _options(setup: Setup, preferred: Preferences, window: Window) -> CockpitOpt
     """What the command line and the user's settings come to."""
     from donerf import make_renderer
     from viewer.cockpit import CockpitOptions
-    from viewer.film_desk import FilmChoice
+    from viewer.film_desk import film_choice
     from viewer.interop import interop_fault
     from viewer.render_modes import RenderMode
     from viewer.session import session_settings
@@ -289,10 +297,10 @@ def _options(setup: Setup, preferred: Preferences, window: Window) -> CockpitOpt
         preferred,
         BenchOptions(
             folder=arguments.captures,
-            film=FilmChoice(arguments.film_size or FILM_SIZE, arguments.samples, arguments.fps),
+            film=film_choice(preferred.saving, arguments.samples),
             remake=remake,
-            capture_size=arguments.capture_size,
-            wants_depth=arguments.raw_depth,
+            capture_size=preferred.saving.picture_size,
+            wants_depth=preferred.saving.wants_depth,
             split=arguments.split,
         ),
         make_ladder(info.device, arguments.transfer, lambda: interop_fault(window.context)),
@@ -347,14 +355,20 @@ def _preferred(setup: Setup) -> tuple[Preferences, str]:
         changes["samples"] = setup.asked_samples
     if setup.asked_precision != "auto":
         changes["precision"] = setup.asked_precision
-    counts = setup.renderer.info.sample_counts
-    samples = setup.asked_samples or preferences.sampling.samples
-    if counts is not None and samples not in counts:
-        changes["samples"] = min(counts, key=lambda count: abs(count - samples))
+    if setup.is_adaptive:
+        changes["adaptive"] = True
     preferences = preferences.changed("sampling", **changes)
     if setup.arguments.budget_ms is not None:
         preferences = preferences.changed("performance", budget_ms=setup.arguments.budget_ms)
-    return preferences, note
+    arguments = setup.arguments
+    asked = {
+        "film_size": arguments.film_size,
+        "film_fps": arguments.fps,
+        "picture_size": arguments.capture_size,
+        "wants_depth": arguments.raw_depth or None,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    return preferences.changed("saving", **given), note
 
 
 def _remember(save: Callable[[], None]) -> None:
@@ -389,9 +403,9 @@ def _film(setup: Setup) -> None:
         size,
         setup.samples,
         RenderMode(setup.mode),
-        setup.arguments.fps,
+        setup.arguments.fps or FPS,
         view=view,
-        adaptive=setup.arguments.adaptive,
+        adaptive=setup.is_adaptive,
     )
     if pose is not None:
         settings = replace(settings, placement=pose.placement, passes=pose.passes, look=pose.look)

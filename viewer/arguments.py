@@ -17,6 +17,8 @@ FILM_FRAMES = 120
 SAMPLES = 4
 MAX_SAMPLES = 256
 MAX_EDGE = 16_384
+FPS = 24
+MAX_FPS = 240
 # RenderMode says the same; it stands on torch, which takes seconds to import.
 MODES = (
     "color",
@@ -59,7 +61,7 @@ class Arguments:
     headless: bool
     out: Path | None
     frames: int | None
-    fps: int
+    fps: int | None
     size: tuple[int, int] | None
     samples: int | None
     adaptive: bool
@@ -141,7 +143,7 @@ def _make_parser(program: str) -> OptionParser:
     add(
         "--adaptive",
         action="store_true",
-        help="films and pictures: fewer samples where the oracle is sure, more where it is not",
+        help="fewer samples where the oracle is sure, more where it is not",
     )
     add("--mode", choices=MODES, help="what to show (color)")
     add("--pose", type=Path, metavar="JSON", help="start there; with --headless: one picture")
@@ -174,7 +176,7 @@ def _make_parser(program: str) -> OptionParser:
         metavar="N",
         help=f"length of the film ({FILM_FRAMES}); in the window: quit after N pictures",
     )
-    add("--fps", type=_fps, default=24, help="speed of the film when it is played (24)")
+    add("--fps", type=_fps, help=f"speed of the film when it is played ({FPS})")
     add("--path", type=Path, metavar="JSON", help="a camera path in place of the default flight")
     add("--raw-depth", action="store_true", help="save the distances of a picture beside it")
 
@@ -245,7 +247,7 @@ def _compare(text: str) -> str | int | Path:
 
 
 def _fps(text: str) -> int:
-    return _whole(text, 240)
+    return _whole(text, MAX_FPS)
 
 
 def _budget(text: str) -> float:

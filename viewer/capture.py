@@ -30,6 +30,7 @@ class PoseFile:
     fov_x:     horizontal field of view, radians
     size:      width and height, pixels
     passes:    averaged, with rays moved within their pixels
+    adaptive:  rays get fewer or more samples by how sure the oracle is
     """
 
     path: Path
@@ -42,6 +43,7 @@ class PoseFile:
     placement: Placement = "oracle"
     passes: int = 1
     look: Look = PLAIN
+    adaptive: bool = False
 
     def camera(self, cell: ViewCell, size: tuple[int, int]) -> Camera:
         """The camera that it stands for, with a picture of `size` pixels."""
@@ -96,6 +98,7 @@ def save_capture(picture: Picture, folder: Path, scene: Scene, info: RendererInf
         "mode": request.mode,
         "placement": request.placement,
         "passes": request.passes,
+        "adaptive": request.adaptive,
         **vars(request.look),
         "scene": scene.name,
         "scene_sha256": scene.metadata.sha256,
@@ -147,6 +150,7 @@ def pose_from_json(document: Any, path: Path) -> PoseFile:
             placement=_placement(document.get("placement")),
             passes=_count(document.get("passes")) or 1,
             look=_look(document),
+            adaptive=_flag("adaptive", document.get("adaptive")),
         )
     except ValueError as error:
         raise ValueError(f"{error}, in {path}") from None
@@ -180,8 +184,8 @@ def _count(value: object) -> int | None:
 
 
 def _precision(value: object) -> str | None:
-    if value not in (None, "fp32", "bf16"):
-        raise ValueError(f"'precision' must be fp32 or bf16, got {value!r}")
+    if value not in (None, "fp32", "bf16", "fp16"):
+        raise ValueError(f"'precision' must be fp32, bf16 or fp16, got {value!r}")
     return str(value) if value is not None else None
 
 
@@ -194,6 +198,12 @@ def _placement(value: object) -> Placement:
         case "uniform":
             return "uniform"
     raise ValueError(f"'placement' must be oracle or uniform, got {value!r}")
+
+
+def _flag(name: str, value: object) -> bool:
+    if value not in (None, False, True):
+        raise ValueError(f"'{name}' must be true or false, got {value!r}")
+    return bool(value)
 
 
 def _look(document: dict[str, object]) -> Look:

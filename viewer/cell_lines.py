@@ -33,10 +33,7 @@ class CellLines:
         """Make the lines of a cell; those of the one before are given back."""
         if frame is self._frame:
             return
-        for part in (self._box, self._cone, *self._buffers):
-            if part is not None:
-                part.release()
-        self._buffers.clear()
+        self._release_lines()
         self._frame = frame
         self._box, self._cone = self._lines(box_edges(frame)), self._lines(cone_limits(frame))
 
@@ -62,6 +59,17 @@ class CellLines:
             if is_wanted and lines is not None:
                 self._program["ink"] = color
                 lines.render(moderngl.LINES)
+
+    def release(self) -> None:
+        """Give everything back, before the context ends."""
+        self._release_lines()
+        self._program.release()
+
+    def _release_lines(self) -> None:
+        for part in (self._box, self._cone, *self._buffers):
+            if part is not None:
+                part.release()
+        self._buffers.clear()
 
     def _lines(self, points: np.ndarray) -> moderngl.VertexArray | None:
         if not len(points):

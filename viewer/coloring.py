@@ -53,17 +53,20 @@ PLAIN = Look()
 UNIT = RampRange(0.0, 1.0)
 
 
-def ramp_ends(mode: RenderMode, depth_range: tuple[float, float]) -> RampRange:
+def ramp_ends(mode: RenderMode, depth_range: tuple[float, float], samples: int) -> RampRange:
     """What a mode's ramp goes from and to.
 
     Distances are logarithmic, so that near things keep their detail. An error, and what is
     transparent, are the exception: they are bright on dark, and dark on bright.
 
     depth_range:  near, far distance of the cell, scene units
+    samples:      per ray that were asked for; the least sure rays get twice as many
     """
     if mode.is_distance:
         near, far = depth_range
         return RampRange(min(max(near, far / 1000), far / 2), far, is_logarithmic=True)
+    if mode is RenderMode.SAMPLE_PLACES:
+        return RampRange(0.0, 2.0 * samples)
     if mode is RenderMode.OPACITY:
         return RampRange(1.0, 0.0)
     if mode is RenderMode.ERROR:

@@ -52,6 +52,7 @@ class Comparison:
         self._submit = submit
         self._remake = remake
         self._other: Renderer | None = None
+        self._precision = ""
         self._retired: list[Renderer] = []
         self._task: Task | None = None
 
@@ -66,8 +67,13 @@ class Comparison:
         self._show(None)
 
     def with_samples(self, samples: int | None = None) -> None:
-        """Compare with other samples per ray; the most, or else the fewest, if not given."""
+        """Compare with other samples per ray; the most, or else the fewest, if not given.
+
+        Raises ValueError where there is only one number of them.
+        """
         counts = self._session.settings.sample_counts
+        if len(counts) < 2:
+            raise ValueError(f"this scene is always rendered with {max(counts)} samples per ray")
         if samples is None:
             samples = max(counts) if self._session.samples < max(counts) else min(counts)
         self._begin(Kind.SAMPLES)
@@ -90,6 +96,7 @@ class Comparison:
     def with_precision(self, scene: Scene, info: RendererInfo) -> None:
         """Compare with the other precision; it shows when its renderer is there."""
         other = "fp32" if info.precision == "bf16" else "bf16"
+        self._precision = info.precision
         # The one that is shown stays until the newer one is there.
         if self.kind is not Kind.PRECISION:
             self._begin(Kind.PRECISION)
@@ -111,7 +118,8 @@ class Comparison:
 
     def next(self, scene: Scene, info: RendererInfo) -> None:
         """The next kind that there is data for, and after the last one none."""
-        kinds = [None, Kind.SAMPLES, Kind.PRECISION]
+        has_counts = len(self._session.settings.sample_counts) > 1
+        kinds = [None, *([Kind.SAMPLES] if has_counts else []), Kind.PRECISION]
         if self._session.truth is not None:
             kinds.append(Kind.TRUTH)
         here = kinds.index(self.kind) if self.kind in kinds else -1
@@ -169,7 +177,7 @@ class Comparison:
         if rival is None or request.rival is None:
             return left, "go to a view: [ ]"
         if self.kind is not Kind.SAMPLES:
-            left = {Kind.TRUTH: f"rendered, {left}", Kind.PRECISION: "this precision"}.get(
+            left = {Kind.TRUTH: f"rendered, {left}", Kind.PRECISION: self._precision}.get(
                 self.kind or Kind.FILE, "this file"
             )
         return left + _decibels(shown), request.rival.label + _decibels(rival)

@@ -211,7 +211,7 @@ BINDINGS = (
     Binding(("6", "KP_6"), "6", Action.SHOW_NORMALS, "show which way surfaces face, from depth"),
     Binding(("7", "KP_7"), "7", Action.SHOW_OPACITY, "show opacity"),
     Binding(("8", "KP_8"), "8", Action.SHOW_ERROR, "show the error against the data set (--data)"),
-    _letter("O", Action.ORACLE, "without the oracle, or with it, in equal time"),
+    _letter("O", Action.ORACLE, "without the oracle, or with it, at equal cost"),
     _letter("L", Action.LOCK, "lock the resolution while moving, or not"),
     Binding(
         ("LEFT_CONTROL", "RIGHT_CONTROL"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from donerf import Camera, Renderer, ViewCell
 from viewer.film_export import FilmProgress, FilmSettings, Summary, export_film
+from viewer.preferences import FilmKind, Saving
 from viewer.worker import Task, TaskEnd
 
 
@@ -26,8 +27,15 @@ class FilmChoice:
     size: tuple[int, int]
     samples: int | None = None
     fps: int = 24
-    kind: str = ".mp4"
+    kind: FilmKind = ".mp4"
     passes: int = 1
+
+
+def film_choice(saving: Saving, samples: int | None) -> FilmChoice:
+    """As a user prefers it."""
+    return FilmChoice(
+        saving.film_size, samples, saving.film_fps, saving.film_kind, saving.film_passes
+    )
 
 
 class FilmDesk:

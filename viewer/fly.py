@@ -38,6 +38,8 @@ TITLE_SECONDS = 0.25
 LIVELY_SECONDS = 1 / 60
 # Where drawing is slow (OpenGL in software), the overlay alone gets a third of the time at most.
 REST_FACTOR = 2.0
+# What the overlay shows too late is drawn once more when nothing new has come for so long.
+LATE_SECONDS = 0.12
 NO_PANEL = "there is no panel without imgui-bundle; pip install imgui-bundle (H shows the keys)"
 # A film has its own camera; nobody flies meanwhile.
 _WHILE_FILMING = (
@@ -86,6 +88,7 @@ class FlyLoop:
         self._followed = session.preferences
         self._words = ""
         self._rest_until = 0.0
+        self._late_at: float | None = None
         self._title = ""
         self._title_time = 0.0
         self._is_title_due = False
@@ -108,8 +111,9 @@ class FlyLoop:
         status.write(self._status("done"))
 
     def release(self) -> None:
-        """Let go of what CUDA and OpenGL share, before the context ends."""
-        self._receiver.release()
+        """Give back what is on the GPU, before the context ends."""
+        for part in (self._receiver, self._picture, self._split, self._film, self._lines):
+            part.release()
 
     def step(self, now: float) -> None:
         """One turn of the loop: take what has come, draw if there is anything new."""
@@ -121,16 +125,16 @@ class FlyLoop:
         session.forget_message(now)
         is_due |= self._has_new_words()
         is_due |= self._film.update(bench.film)
-        is_due |= self._window.needs_redraw or self._is_lively(now)
-        if (is_due or events) and not session.is_minimized:
+        is_due |= self._window.needs_redraw
+        if (is_due or events or self._is_lively(now)) and not session.is_minimized:
             self._frame(events, asked, now, is_due)
         else:
             self._take_input(events, asked, now)
         self._follow_preferences()
         self._update_title(now)
 
-    def _frame(self, events: list[Event], asked: list[Action], now: float, is_due: bool) -> None:
-        """Lay the window out, and draw it if it is due or looks otherwise after the input.
+    def _frame(self, events: list[Event], asked: list[Action], now: float, is_new: bool) -> None:
+        """Lay the window out, and draw it if there is anything new, also after the input.
 
         Input is handled in between, when it is known whose it is.
         """
@@ -140,17 +144,18 @@ class FlyLoop:
         if events and (was_busy or overlay.owns_pointer or overlay.owns_keys):
             overlay.stir(now)
         self._take_input([event for event in events if self._is_ours(event)], asked, now)
-        is_due |= self._split.update(self._session.shown, self._bench.comparison)
+        is_new |= self._split.update(self._session.shown, self._bench.comparison)
         pressed = overlay.lay_out(self._session, self._scenery(), now)
         for action in pressed:
             self._act(action, now)
         # Flying changes nothing before the next picture is there, and drawing may be slow.
-        is_due |= bool(pressed) or self._settings != before
-        if is_due or self._is_lively(now):
+        is_new |= bool(pressed) or self._settings != before
+        if is_new or self._is_lively(now):
             start = time.monotonic()
             self._window.present(lambda target: self._draw(target, size))
-            end = time.monotonic()
-            self._rest_until = now + (end - start) * (1 + REST_FACTOR)
+            seconds = time.monotonic() - start
+            self._rest_until = now + seconds * (1 + REST_FACTOR)
+            self._late_at = now + LATE_SECONDS if is_new and overlay.is_late else None
 
     @property
     def _settings(self) -> tuple[object, ...]:
@@ -162,7 +167,8 @@ class FlyLoop:
 
     def _is_lively(self, now: float) -> bool:
         """Whether the overlay moves by itself; what is rendered needs the machine more."""
-        return self._overlay.is_lively(now) and now >= self._rest_until
+        is_late = self._late_at is not None and now >= self._late_at
+        return (is_late or self._overlay.is_lively(now)) and now >= self._rest_until
 
     def _take_input(self, events: list[Event], asked: list[Action], now: float) -> None:
         """Follow the input, and ask for the picture that comes of it."""
@@ -360,6 +366,8 @@ class FlyLoop:
         is_filming = self._bench.film.is_busy
         waits = [None if is_filming else self._session.seconds_to_wait(now)]
         waits.append(self._bench.seconds_to_wait())
+        if self._late_at is not None and not self._session.is_minimized:
+            waits.append(max(self._late_at, self._rest_until) - now)
         if self._overlay.is_lively(now):
             waits.append(max(LIVELY_SECONDS, self._rest_until - now))
         if self._is_title_due:
@@ -378,6 +386,7 @@ class FlyLoop:
             training=bench.training,
             key_frames=len(bench.paths.timeline.path.keys),
             film_frames=bench.film.progress.frames if bench.film.progress is not None else 0,
+            has_help=self.has_help,
         )
         if session.shown is None:
             return status

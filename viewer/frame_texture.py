@@ -80,6 +80,14 @@ class FrameTexture:
             self._set_ends(ends_in_look(ends, look))
             self._show_values.render(moderngl.TRIANGLE_STRIP, vertices=4)
 
+    def release(self) -> None:
+        """Give everything back; a context that ends does not do it."""
+        parts = (self._show_picture, self._show_values, self._picture, self._values, self._texture)
+        for part in parts:
+            if part is not None:
+                part.release()
+        self._texture = None
+
     def _set_ends(self, ends: RampRange) -> None:
         is_log = ends.is_logarithmic
         self._values["is_logarithmic"] = is_log

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from donerf import Scene
-from donerf.renderer import RendererInfo
+from donerf.renderer import RendererInfo, StageTimes
 from viewer.session import Session
 from viewer.transfer import TransferLadder
 
@@ -90,15 +90,17 @@ def hud_lines(session: Session, facts: Facts) -> list[str]:
     rate = "still" if not request.is_moving or clock.fps is None else f"{clock.fps:.1f} fps"
     low = f", 1 % low {clock.low:.1f}" if clock.low is not None else ""
     width, height = shown.size
+    mean = f" ({shown.mean_samples:.1f} on average)" if request.adaptive else ""
     passes = f", pass {request.passes}" if request.passes > 1 else ""
     lines = [
         f"{rate}{low}",
         f"{_ms(shown.ms)} ms, transfer {_ms(facts.transfer_ms)}",
-        f"oracle {_ms(times.oracle_ms)}, placement {_ms(times.placement_ms)}, "
-        f"shading {_ms(times.shading_ms)}, composite {_ms(times.composite_ms)}",
-        f"{width}x{height}, S = {request.samples}{passes}, {request.mode}",
+        # A renderer of another kind has no such stages.
+        *([_stages(times)] if times.shading_ms > 0 else []),
+        f"{width}x{height}, S = {request.samples}{mean}{passes}, {request.mode}",
         f"{size_of_moving(session)}: {session.resolution.reason}",
-        f"{info.backend} {info.device} {info.precision}, {facts.transfer.way} transfer",
+        f"{renders_with(info)}, {facts.transfer.way} transfer",
+        f"flies {session.pilot.speed_now:.2g} units a second",
     ]
     if session.view_index is not None and session.truth is not None:
         quality = f": PSNR {shown.psnr:.2f} dB" if shown.psnr is not None else ""
@@ -106,6 +108,19 @@ def hud_lines(session: Session, facts: Facts) -> list[str]:
     if request.placement != "oracle":
         lines.append("without the oracle")
     return lines
+
+
+def _stages(times: StageTimes) -> str:
+    return (
+        f"oracle {_ms(times.oracle_ms)}, placement {_ms(times.placement_ms)}, "
+        f"shading {_ms(times.shading_ms)}, composite {_ms(times.composite_ms)}"
+    )
+
+
+def renders_with(info: RendererInfo) -> str:
+    """What renders, in a few words; the backend that is named after its device is named once."""
+    backend = "" if info.backend == info.device else f"{info.backend} "
+    return f"{backend}{info.device} {info.precision}"
 
 
 def _ms(value: float) -> str:
@@ -126,7 +141,7 @@ def make_title(scene: str, session: Session, clock: FrameClock, info: RendererIn
         f"{width}x{height} ({scale} %)",
         f"S={request.samples}" + (f" x{request.passes}" if request.passes > 1 else ""),
         str(request.mode),
-        f"{info.backend} {info.device} {info.precision}",
+        renders_with(info),
         f"speed {session.pilot.speed_now:.2g}/s",
     ]
     if session.pilot.is_extrapolating:

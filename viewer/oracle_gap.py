@@ -1,57 +1,75 @@
-"""What the oracle is worth: the same view with it and without, in equal time, in dB."""
+"""What the oracle is worth: the same view with it and without, at equal cost, in dB."""
 
 from __future__ import annotations
 
-import math
-
+from donerf import Scene
 from donerf.evaluation.metrics import psnr
-from donerf.renderer import Placement, StageTimes
+from donerf.renderer import Placement
 from viewer.render_modes import RenderMode
 from viewer.rendering import Picture
 
 
-def samples_without_oracle(samples: int, times: StageTimes, times_samples: int) -> int:
-    """How many samples a ray can have in the same time when nobody is asked where they go.
+def oracle_cost(scene: Scene) -> float:
+    """How many samples a ray could have instead of its question to the oracle.
 
-    times:  of a frame with the oracle and `times_samples` samples per ray
+    By the networks' weights, each of which is multiplied once: a time would depend on what else
+    the machine does just then. 0 where there is no oracle or nothing is shaded.
     """
-    per_sample = (times.placement_ms + times.shading_ms + times.composite_ms) / times_samples
-    if per_sample <= 0:
-        return samples
-    return samples + math.floor(times.oracle_ms / per_sample)
+    if scene.metadata.kind != "donerf":
+        return 0.0
+    networks = scene.cells[0].networks
+    if networks.shading is None:
+        return 0.0
+    oracle, shading = (
+        sum(parameter.numel() for parameter in network.parameters())
+        for network in (networks.oracle, networks.shading)
+    )
+    return oracle / shading
 
 
 class OracleGap:
-    """Keeps the last full picture of each placement, and compares the two."""
+    """Keeps the last full picture of each placement, as long as the two compare.
+
+    sentence:  what there is to say; empty until both pictures of one view are there
+    """
 
     def __init__(self) -> None:
+        self.sentence = ""
         self._pictures: dict[Placement, Picture] = {}
+        self._basis: object = None
 
-    def take(self, picture: Picture) -> None:
-        """Note a full picture with the asked number of samples and one pass."""
-        if picture.request.mode is RenderMode.COLOR:
-            self._pictures[picture.request.placement] = picture
+    def take(self, picture: Picture, chosen_samples: int) -> bool:
+        """Note a full picture with one pass; True when it is the other one of a pair.
 
-    @property
-    def sentence(self) -> str:
-        """What there is to say; empty until both pictures of one view are there."""
+        chosen_samples:  of a ray that asks the oracle; without it there are more
+        """
+        request = picture.request
+        if request.mode is not RenderMode.COLOR:
+            return False
+        camera = request.camera
+        view = (camera.world_from_camera.tobytes(), camera.intrinsics)
+        basis = (*view, request.generation, chosen_samples)
+        if basis != self._basis:
+            self._pictures.clear()
+            self._basis = basis
+        # The last one in the dictionary came last.
+        is_other = request.placement not in list(self._pictures)[-1:]
+        self._pictures.pop(request.placement, None)
+        self._pictures[request.placement] = picture
         ours, plain = self._pictures.get("oracle"), self._pictures.get("uniform")
-        if ours is None or plain is None or not _is_same_view(ours, plain):
-            return ""
-        counts = f"S = {ours.request.samples} with the oracle"
-        counts_plain = f"S = {plain.request.samples} without, in equal time"
-        if ours.psnr is None or plain.psnr is None:
-            between = psnr(ours.pixels[..., :3], plain.pixels[..., :3])
-            return f"{counts} and {counts_plain}: {between:.2f} dB between the two pictures"
-        gap = ours.psnr - plain.psnr
-        return (
-            f"{counts}: {ours.psnr:.2f} dB; {counts_plain}: {plain.psnr:.2f} dB; "
-            f"the oracle gains {gap:+.2f} dB"
-        )
+        self.sentence = _sentence(ours, plain) if ours is not None and plain is not None else ""
+        return is_other and bool(self.sentence)
 
 
-def _is_same_view(a: Picture, b: Picture) -> bool:
-    same_pose = (
-        a.request.camera.world_from_camera.tobytes() == b.request.camera.world_from_camera.tobytes()
+def _sentence(ours: Picture, plain: Picture) -> str:
+    """What two pictures say, that differ in nothing but who placed the samples."""
+    counts = f"S = {ours.mean_samples:.3g} with the oracle"
+    counts_plain = f"S = {plain.request.samples} without, at equal cost"
+    if ours.psnr is None or plain.psnr is None:
+        between = psnr(ours.pixels[..., :3], plain.pixels[..., :3])
+        return f"{counts} and {counts_plain}: {between:.2f} dB between the two pictures"
+    gap = ours.psnr - plain.psnr
+    return (
+        f"{counts}: {ours.psnr:.2f} dB; {counts_plain}: {plain.psnr:.2f} dB; "
+        f"the oracle gains {gap:+.2f} dB"
     )
-    return same_pose and a.request.camera.intrinsics == b.request.camera.intrinsics

@@ -64,6 +64,11 @@ class Overlay(Protocol):
         ...
 
     @property
+    def is_late(self) -> bool:
+        """Whether what is new has its right size only one frame later."""
+        ...
+
+    @property
     def has_panel(self) -> bool:
         """Whether it can show the panel."""
         ...

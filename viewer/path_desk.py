@@ -101,6 +101,7 @@ class PathDesk:
             placement=session.placement,
             passes=choice.passes,
             look=session.look,
+            adaptive=session.is_adaptive,
         )
         self._film.start(session.cell, self._cameras(), settings)
 

@@ -66,7 +66,7 @@ class Places:
         matrix = self.bookmarks.next(step)
         if matrix is None:
             raise ValueError("there are no bookmarks yet; B remembers a place")
-        self._session.pilot.go_to(matrix)
+        self._go_inside(matrix)
         assert self.bookmarks.current is not None, "it has just been visited"
         self._say(f"bookmark {self.bookmarks.current + 1} of {len(self.bookmarks)}")
 
@@ -87,12 +87,16 @@ class Places:
         self.go_to(pose_from_json(document, CLIPBOARD))
 
     def go_to(self, pose: PoseFile) -> None:
-        """Go where a pose file says; outside the view cell only for who is free."""
+        """Go where a pose file says."""
+        self._go_inside(pose.matrix)
+
+    def _go_inside(self, matrix: np.ndarray) -> None:
+        """Go to a pose; outside the view cell only for who is free."""
         pilot = self._session.pilot
-        if not pilot.is_free and not self._session.cell.contains(pose.matrix[:3, 3]):
-            place = ", ".join(f"{x:g}" for x in pose.matrix[:3, 3])
+        if not pilot.is_free and not self._session.cell.contains(matrix[:3, 3]):
+            place = ", ".join(f"{x:g}" for x in matrix[:3, 3])
             raise ValueError(f"the pose {place} lies outside the view cell; F lets you leave it")
-        pilot.go_to(pose.matrix)
+        pilot.go_to(matrix)
 
 
 def _stepped(here: int | None, step: int, count: int) -> int:

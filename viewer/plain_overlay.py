@@ -15,6 +15,7 @@ class PlainOverlay:
     """Shows text over the picture. Lives on the thread of the GL context."""
 
     has_panel = False
+    is_late = False
     owns_pointer = False
     owns_keys = False
 
@@ -59,4 +60,5 @@ class PlainOverlay:
         return False
 
     def close(self) -> None:
-        """The texture ends with its context."""
+        """Give the texture back."""
+        self._banner.release()

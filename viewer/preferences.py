@@ -13,9 +13,12 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from donerf.files import write_text
+from viewer.arguments import FILM_SIZE, FPS, MAX_EDGE, MAX_FPS
 
-GroupName = Literal["performance", "viewing", "sampling", "flying", "panel"]
+GroupName = Literal["performance", "viewing", "sampling", "flying", "saving", "panel"]
+FilmKind = Literal[".mp4", ".gif", ""]
 Channel = Annotated[float, Field(ge=0.0, le=1.0)]
+Edge = Annotated[int, Field(ge=1, le=MAX_EDGE)]
 
 
 class _Group(BaseModel):
@@ -82,6 +85,11 @@ class Sampling(_Group):
     """How many samples a ray gets."""
 
     samples: int = Field(default=4, ge=1, le=256, description="Samples per ray while moving.")
+    adaptive: bool = Field(
+        default=False,
+        description="Fewer samples where the oracle is sure, more where it is not; mode 5 shows "
+        "how many each ray gets.",
+    )
     settled_samples: int | None = Field(
         default=None, ge=1, le=256, description="Samples per ray of a picture at rest."
     )
@@ -112,6 +120,17 @@ class Flying(_Group):
     )
 
 
+class Saving(_Group):
+    """What films and pictures are like; None is the window's own size."""
+
+    film_size: tuple[Edge, Edge] = FILM_SIZE
+    film_kind: FilmKind = ".mp4"
+    film_fps: int = Field(default=FPS, ge=1, le=MAX_FPS)
+    film_passes: int = Field(default=1, ge=1, le=32)
+    picture_size: tuple[Edge, Edge] | None = None
+    wants_depth: bool = False
+
+
 class PanelState(_Group):
     """What of the panel was open."""
 
@@ -126,6 +145,7 @@ class Preferences(_Group):
     viewing: Viewing = Viewing()
     sampling: Sampling = Sampling()
     flying: Flying = Flying()
+    saving: Saving = Saving()
     panel: PanelState = PanelState()
 
     def changed(self, group: GroupName, **values: Any) -> Preferences:

@@ -70,20 +70,27 @@ def options_for(
     info: RendererInfo,
     placement: Placement = "oracle",
     subpixel_offset: tuple[float, float] = (0.0, 0.0),
+    adaptive: bool = False,
 ) -> RenderOptions:
-    """What to ask a renderer for."""
+    """What to ask a renderer for.
+
+    Where rays get more or fewer samples, how many says more than where they went.
+    """
     wanted = [output for output in _OUTPUTS.get(mode, ()) if output in info.outputs]
     if mode in _OUTPUTS and not wanted:
         raise ValueError(f"this renderer gives no '{mode}'; choose another mode")
+    if adaptive and mode is RenderMode.SAMPLE_PLACES and Output.SAMPLE_COUNT in info.outputs:
+        wanted = [Output.SAMPLE_COUNT]
     return RenderOptions(
         samples=samples,
         placement=placement,
         outputs=frozenset(wanted[:1]),
         subpixel_offset=subpixel_offset,
+        adaptive=adaptive,
     )
 
 
-def values_of(frame: Frame, mode: RenderMode, camera: Camera, samples: int, far: float) -> Tensor:
+def values_of(frame: Frame, mode: RenderMode, camera: Camera, far: float) -> Tensor:
     """What a frame shows in a mode, on the device that it was rendered on.
 
     The error is made from the color afterwards (ground_truth.py).
@@ -102,7 +109,7 @@ def values_of(frame: Frame, mode: RenderMode, camera: Camera, samples: int, far:
             is_plain = frame.density_opacity is None
             values = _given(frame.opacity if is_plain else frame.density_opacity)
         case RenderMode.SAMPLE_PLACES if frame.sample_places is None:
-            values = _given(frame.sample_count) / samples
+            values = _given(frame.sample_count)
         case RenderMode.SAMPLE_PLACES:
             values = _as_picture(color_places(_given(frame.sample_places)))
         case RenderMode.NORMALS:

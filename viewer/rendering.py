@@ -121,7 +121,7 @@ class Accumulator:
         """Forget the sum unless it belongs to the same view and has not too many passes."""
         camera = request.camera
         key = (camera.world_from_camera.tobytes(), camera.intrinsics, request.samples)
-        key = (*key, request.placement)
+        key = (*key, request.placement, request.adaptive)
         if key != self._key or self.passes >= request.passes:
             self._key, self._sum, self.passes = key, None, 0
 
@@ -163,7 +163,7 @@ def render_picture(
     if frame.ready is not None:
         torch.cuda.current_stream(frame.image.device).wait_event(frame.ready)
     far = cell.depth_range[1]
-    shown = values_of(frame, request.mode, request.camera, request.samples, far)
+    shown = values_of(frame, request.mode, request.camera, far)
     quality = None
     if truth is not None and request.view is not None:
         values, quality = _compare(fetch_plain(shown), request, truth.picture(request.view))
@@ -175,7 +175,7 @@ def render_picture(
         ms=(time.perf_counter() - start) * 1000,
         mean_samples=frame.mean_samples,
         times=frame.times,
-        ends=ramp_ends(request.mode, cell.depth_range),
+        ends=ramp_ends(request.mode, cell.depth_range, request.samples),
         psnr=quality,
     )
 
@@ -261,12 +261,16 @@ def _render_passes(
 def _options(renderer: Renderer, request: RenderRequest, index: int) -> RenderOptions:
     info = renderer.info
     options = options_for(
-        request.mode, request.samples, info, request.placement, subpixel_offset(index)
+        request.mode,
+        request.samples,
+        info,
+        request.placement,
+        subpixel_offset(index),
+        request.adaptive,
     )
-    options = replace(options, adaptive=request.adaptive)
     # Eight bits are too few to add up.
     if request.mode is RenderMode.COLOR and not request.is_moving and Output.COLOR in info.outputs:
-        return RenderOptions(**{**vars(options), "outputs": frozenset({Output.COLOR})})
+        return replace(options, outputs=frozenset({Output.COLOR}))
     return options
 
 

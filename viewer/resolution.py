@@ -19,6 +19,7 @@ PATIENCE_LIMIT = 160
 # While settling, each picture has about four times the pixels of the one before: the last,
 # full one is reached after a third of its own time.
 SETTLE_GAIN = 4.0
+_UNKNOWN = "nothing measured yet"
 
 
 def make_ladder(width: int, height: int) -> tuple[float, ...]:
@@ -41,7 +42,7 @@ class ResolutionController:
         self.budget_ms = budget_ms
         self.ms_per_pixel: float | None = None
         self.rung = RUNGS - 1
-        self.reason = "nothing measured yet"
+        self.reason = _UNKNOWN
         self.is_locked = False
         self._has_moving_measure = False
         self._fit_window(width, height)
@@ -107,6 +108,8 @@ class ResolutionController:
         self.ms_per_pixel = ms / (size[0] * size[1])
         if self.is_locked:
             return
+        if self.reason == _UNKNOWN:
+            self.reason = "measured while moving"
         if ms > self.budget_ms * (1 + TOLERANCE) and self.rung < RUNGS - 1:
             self._drop(f"{ms:.0f} ms were over the budget")
         elif self._has_room():
@@ -164,6 +167,8 @@ class ResolutionController:
 
     def _choose(self, reason: str) -> None:
         if self.ms_per_pixel is not None and not self.is_locked:
+            if self.reason == _UNKNOWN:
+                self.reason = reason
             self._set_rung(self._finest_within(self.budget_ms), reason)
 
     def _finest_within(self, limit_ms: float) -> int:

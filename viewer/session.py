@@ -16,7 +16,7 @@ from viewer.coloring import Look
 from viewer.controls import Action
 from viewer.fly_camera import FlyPose, make_camera
 from viewer.ground_truth import GroundTruth
-from viewer.oracle_gap import OracleGap, samples_without_oracle
+from viewer.oracle_gap import OracleGap, oracle_cost
 from viewer.pilot import Pilot
 from viewer.preferences import Preferences
 from viewer.render_modes import RenderMode, offered_modes
@@ -53,31 +53,44 @@ class SessionSettings:
 
     modes:          that there is data for
     sample_counts:  that `-` and `=` step through
+    has_free_count: any other number of samples is rendered, too
     placements:     that the renderer offers
+    can_adapt:      rays can get fewer or more samples by how sure the oracle is
     budget_ms:      for one picture while moving, where the user prefers none
     psnr:           dB by sample count, as the scene's file has it
     quality:        of moving pictures, for the budget dial; None where nothing is known
+    oracle_cost:    of a ray's question to the oracle, in samples
     """
 
     modes: tuple[RenderMode, ...]
     sample_counts: tuple[int, ...] = SAMPLE_COUNTS
+    has_free_count: bool = True
     placements: tuple[Placement, ...] = ("oracle",)
+    can_adapt: bool = False
     mode: RenderMode = RenderMode.COLOR
     budget_ms: float = 66.0
     is_free: bool = False
     psnr: dict[str, float] = field(default_factory=dict)
     quality: Quality | None = None
+    oracle_cost: float = 0.0
 
 
 def session_settings(info: RendererInfo, scene: Scene, has_truth: bool) -> SessionSettings:
     """What a renderer and a scene offer."""
+    counts = info.sample_counts or SAMPLE_COUNTS
+    quality = quality_of(scene)
+    if quality is not None and not set(counts) & set(quality.counts):
+        quality = None
     return SessionSettings(
         modes=offered_modes(info, has_truth),
-        sample_counts=info.sample_counts or SAMPLE_COUNTS,
+        sample_counts=counts,
+        has_free_count=info.sample_counts is None,
         placements=info.placements,
+        can_adapt=info.can_adapt,
         budget_ms=CPU_BUDGET_MS if info.device == "cpu" else GPU_BUDGET_MS,
         psnr=scene.metadata.quality.get("psnr", {}),
-        quality=quality_of(scene),
+        quality=quality,
+        oracle_cost=oracle_cost(scene),
     )
 
 
@@ -90,6 +103,7 @@ class View:
     truth:     the view of the data set that is stood at
     renderer:  counts up when another one takes over
     rival:     label of what is rendered beside it, to compare
+    adaptive:  rays get fewer or more samples by how sure the oracle is
     """
 
     position: tuple[float, ...]
@@ -102,6 +116,7 @@ class View:
     truth: int | None
     renderer: int
     rival: str | None
+    adaptive: bool
 
 
 @dataclass(frozen=True)
@@ -151,8 +166,8 @@ class Session:
         self._message_end = now
         self._standpoint: Standpoint | None = None
         self._renderers = 0
-        # Without the oracle, its time goes into so many more samples.
-        self._samples_gained = 0
+        # Of the samples asked for, what was shaded when the oracle was switched off.
+        self._shaded_share = 1.0
         self._asked: View | None = None
         self._asked_time = now
         self._awaited: RenderRequest | None = None
@@ -217,12 +232,17 @@ class Session:
     def toggle_oracle(self, now: float) -> None:
         """Place the samples as the oracle says, or evenly along the ray."""
         if "uniform" not in self.settings.placements:
-            self.note("this renderer cannot do without the oracle", now)
+            has_none = not self.settings.placements
+            self.note(
+                "this scene has no oracle"
+                if has_none
+                else "this renderer cannot do without the oracle",
+                now,
+            )
             return
+        if self.placement == "oracle" and self.shown is not None:
+            self._shaded_share = self.shown.mean_samples / self.shown.request.samples
         self.placement = "uniform" if self.placement == "oracle" else "oracle"
-        if self.placement == "uniform" and self.shown is not None:
-            times, shown = self.shown.times, self.shown.request.samples
-            self._samples_gained = samples_without_oracle(0, times, shown)
 
     def stand_at(self, index: int) -> None:
         """Stand where a view of the data set was taken, until the camera moves."""
@@ -285,12 +305,15 @@ class Session:
         self.error = None
         self._has_failed = False
         self.shown = result
-        if result.request.is_moving:
+        request = result.request
+        is_as_asked = request.samples == self.samples and request.passes == 1
+        if request.is_moving:
             self.resolution.moving_frame(result.ms, result.size)
-        elif result.request.samples == self.samples and result.request.passes == 1:
+        elif is_as_asked:
             self.resolution.still_frame(result.ms, result.size)
-            if result.request.rung == 0:
-                self._take_full(result, now)
+        # Where there is time for it, a moving picture has its full size at once.
+        if is_as_asked and request.rung == 0 and self.oracle_gap.take(result, self.chosen_samples):
+            self.note(self.oracle_gap.sentence, now)
         return True
 
     def next_request(self, now: float) -> RenderRequest | None:
@@ -347,13 +370,24 @@ class Session:
 
     @property
     def samples(self) -> int:
-        """Per ray, while moving."""
-        return self.chosen_samples + (self._samples_gained if self.placement == "uniform" else 0)
+        """Per ray, while moving. Without the oracle, what it costs goes into more of them."""
+        if self.placement == "oracle":
+            return self.chosen_samples
+        shaded = self.chosen_samples * self._shaded_share
+        return max(math.floor(shaded + self.settings.oracle_cost), 1)
 
     @property
     def chosen_samples(self) -> int:
         """Per ray, as chosen by hand or by the dial, for a ray that asks the oracle."""
-        return self.dial.samples if self.dial is not None else self.preferences.sampling.samples
+        if self.dial is not None:
+            return self.dial.samples
+        return self._offered(self.preferences.sampling.samples)
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the oracle also says how many samples a ray gets."""
+        is_wanted = self.preferences.sampling.adaptive and self.settings.can_adapt
+        return is_wanted and self.placement == "oracle"
 
     @property
     def settled_samples(self) -> int:
@@ -361,7 +395,7 @@ class Session:
         settled = self.preferences.sampling.settled_samples
         if settled is None:
             settled = best_samples(self.settings.psnr, self.settings.sample_counts)
-        return max(settled, self.samples)
+        return max(self._offered(settled), self.samples)
 
     @property
     def budget_ms(self) -> float:
@@ -424,6 +458,7 @@ class Session:
             self.view_index,
             self._renderers,
             self.rival.label if self.rival is not None else None,
+            self.is_adaptive,
         )
 
     @property
@@ -468,6 +503,7 @@ class Session:
             view=self.view_index,
             rival=self.rival,
             generation=self._renderers,
+            adaptive=self.is_adaptive,
         )
 
     def _camera(self, rung: int) -> Camera:
@@ -491,13 +527,6 @@ class Session:
             # A newer request may succeed; only the newest failure ends the settling.
             self._has_failed = self._has_failed or was_awaited
 
-    def _take_full(self, picture: Picture, now: float) -> None:
-        """Note a full picture as it was asked for; say what the oracle is worth, once known."""
-        before = self.oracle_gap.sentence
-        self.oracle_gap.take(picture)
-        if (sentence := self.oracle_gap.sentence) and sentence != before:
-            self.note(sentence, now)
-
     def _turn_dial(self, measured: int) -> None:
         """Choose the samples for the budget, when that is wanted and the cost is known.
 
@@ -514,6 +543,12 @@ class Session:
 
             counts = self.settings.sample_counts
             self.dial = choose(quality, ms_of, self.budget_ms, counts, self.chosen_samples)
+
+    def _offered(self, samples: int) -> int:
+        """The nearest number of samples that is rendered."""
+        if self.settings.has_free_count:
+            return samples
+        return min(self.settings.sample_counts, key=lambda count: abs(count - samples))
 
     def _step_samples(self, direction: int) -> None:
         """Go to the next sample count that is offered."""

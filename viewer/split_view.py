@@ -63,6 +63,11 @@ class SplitView:
         self._labels[0].draw(target, left)
         self._labels[1].draw(target, right)
 
+    def release(self) -> None:
+        """Give everything back, before the context ends."""
+        for texture in (self._rival, *self._labels):
+            texture.release()
+
 
 class FilmView:
     """Shows the latest picture of the film that is being made."""
@@ -90,3 +95,7 @@ class FilmView:
     def draw(self, target: moderngl.Framebuffer, area: Area) -> None:
         """Fill an area of the window."""
         self._picture.draw(target, area)
+
+    def release(self) -> None:
+        """Give everything back, before the context ends."""
+        self._picture.release()

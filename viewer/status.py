@@ -28,6 +28,7 @@ class Status:
     view:      of the data set that is stood at, counted from 0
     psnr:      of the picture there, dB
     rival:     what the picture is compared with
+    has_help:  the table of keys is open
     """
 
     state: State
@@ -46,6 +47,7 @@ class Status:
     view: int | None = None
     psnr: float | None = None
     rival: str | None = None
+    has_help: bool = False
 
 
 class StatusFile:

@@ -134,6 +134,10 @@ class Window:
         glfw.swap_buffers(self._window)
         self.needs_redraw = False
 
+    def resize(self, width: int, height: int) -> None:
+        """Ask for another size, in the units of the screen."""
+        glfw.set_window_size(self._window, width, height)
+
     def set_title(self, title: str) -> None:
         """Name the window."""
         if title != self._title:

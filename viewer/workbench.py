@@ -18,7 +18,7 @@ from viewer.capture import PoseFile
 from viewer.comparison import Comparison
 from viewer.controls import Action
 from viewer.errands import Errands
-from viewer.film_desk import FilmChoice, FilmDesk
+from viewer.film_desk import FilmChoice, FilmDesk, film_choice
 from viewer.fly_camera import make_camera
 from viewer.gamepad import ACTIVE_SECONDS, IDLE_SECONDS, Gamepad, PadState
 from viewer.ground_truth import GroundTruth, open_ground_truth
@@ -27,6 +27,7 @@ from viewer.opener import DatasetFound, Opened, RunFound, open_anything
 from viewer.path_desk import PathDesk
 from viewer.path_file import PathFile
 from viewer.places import Places
+from viewer.preferences import Saving
 from viewer.rendering import Picture, RenderRequest
 from viewer.session import Session, session_settings
 from viewer.watch import News, RunWatcher
@@ -170,7 +171,12 @@ class Workbench:
 
     def show(self, scene: Scene) -> None:
         """Show another scene, or newer weights of the same one."""
-        self._loading[self._worker.load(scene)] = lambda: self._take_scene(scene)
+        if scene.metadata.kind == self.scene.metadata.kind:
+            task = self._worker.load(scene)
+        else:
+            remake, precision = self._remake, self._session.preferences.sampling.precision
+            task = self._worker.replace_renderer(lambda new: remake(new, precision), scene)
+        self._loading[task] = lambda: self._take_scene(scene)
 
     def watch(self, folder: Path) -> None:
         """Show a training while it runs; a new checkpoint takes the place of the one before."""
@@ -222,6 +228,28 @@ class Workbench:
         if self._pad_time is None:
             return None
         return ACTIVE_SECONDS if self._is_pad_active else IDLE_SECONDS
+
+    @property
+    def saving(self) -> Saving:
+        """What films and pictures are like now."""
+        film = self.film.choice
+        return Saving(
+            film_size=film.size,
+            film_kind=film.kind,
+            film_fps=film.fps,
+            film_passes=film.passes,
+            picture_size=self.capture_size,
+            wants_depth=self.wants_depth,
+        )
+
+    def reset_films(self) -> None:
+        """Films as they come."""
+        self.film.choice = film_choice(Saving(), self.film.choice.samples)
+
+    def reset_pictures(self) -> None:
+        """Pictures as they come, and none beside another."""
+        self.capture_size, self.wants_depth = None, False
+        self.comparison.stop()
 
     def close(self) -> None:
         """End the threads; the worker has ended before."""
@@ -297,6 +325,7 @@ class Workbench:
     def _take_scene(self, scene: Scene) -> None:
         """The worker renders another scene now."""
         session, cell = self._session, scene.cells[0].cell
+        self.info = self._worker.info
         is_same_cell = cell == session.cell
         has_truth = session.truth is not None and is_same_cell
         session.enter(cell, session_settings(self.info, scene, has_truth), self._now)

@@ -210,14 +210,18 @@ class RenderWorker:
         self.submit_task(task)
         return task
 
-    def replace_renderer(self, make: Callable[[Scene], Renderer]) -> Task:
+    def replace_renderer(
+        self, make: Callable[[Scene], Renderer], scene: Scene | None = None
+    ) -> Task:
         """Go on with another renderer; its end, with its `RendererInfo`, is among `task_ends`.
 
-        make:  called on the thread with the present scene; if it fails, the old one stays
+        make:   called on the thread with the scene; if it fails, all stays as it is
+        scene:  to show from now on; None is the present one
         """
 
         def run(old: Renderer, _: Callable[[], bool]) -> RendererInfo:
-            self._renderer = make(self._scene)
+            shown = scene or self._scene
+            self._renderer, self._scene = make(shown), shown
             self._accumulator = Accumulator()
             old.close()
             return self._renderer.info

@@ -94,17 +94,8 @@ class Camera:
     def __post_init__(self) -> None:
         pose = np.asarray(self.world_from_camera, dtype=np.float64)
         object.__setattr__(self, "world_from_camera", pose)
-        if pose.shape != (4, 4) or not np.isfinite(pose).all():
-            raise ValueError(f"a camera pose must be 4x4 finite numbers, got {pose.tolist()}")
-        rotation = pose[:3, :3]
-        if (
-            not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)
-            or np.linalg.det(rotation) < 0
-        ):
-            raise ValueError(
-                "a camera pose must be a rotation and a translation (no scale, no mirror), "
-                f"got {pose.tolist()}"
-            )
+        if (fault := _pose_fault(pose)) is not None:
+            raise ValueError(fault)
 
     @property
     def position(self) -> np.ndarray:
@@ -145,3 +136,22 @@ class Camera:
         world = directions @ pose[:3, :3].T
         world = world / world.norm(dim=-1, keepdim=True)
         return Rays(pose[:3, 3].expand_as(world), world)
+
+
+def _pose_fault(pose: np.ndarray) -> str | None:
+    """What is wrong with a world_from_camera; None when nothing is."""
+    if pose.shape != (4, 4):
+        shape = "x".join(map(str, pose.shape)) or "a single one"
+        return f"a camera pose must be 4x4 finite numbers, got {shape}"
+    if not np.isfinite(pose).all():
+        row, column = np.argwhere(~np.isfinite(pose))[0]
+        value = pose[row, column]
+        return (
+            f"a camera pose must be 4x4 finite numbers, got {value} in row {row}, column {column}"
+        )
+    rotation = pose[:3, :3]
+    rule = "a camera pose must be a rotation and a translation (no scale, no mirror), got"
+    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
+        rows = ", ".join(f"({', '.join(f'{x:g}' for x in row)})" for row in rotation)
+        return f"{rule} the rotation {rows}"
+    return f"{rule} a mirror image" if np.linalg.det(rotation) < 0 else None

@@ -15,6 +15,7 @@ from viewer.overlay import Scenery
 from viewer.places import Places
 from viewer.preferences import Flying
 from viewer.session import Session
+from viewer.workbench import Workbench
 
 _TIPS = {name: field.description or "" for name, field in Flying.model_fields.items()}
 _FREE_TIP = (
@@ -46,8 +47,9 @@ def draw(ui: Widgets, session: Session, scenery: Scenery) -> list[Action]:
     return asked + draw_film(ui, scenery.bench.film)
 
 
-def reset(session: Session) -> None:
-    """Back into the cell."""
+def reset(session: Session, bench: Workbench) -> None:
+    """Back into the cell; films as they come."""
+    bench.reset_films()
     if session.pilot.is_free:
         session.pilot.set_free(False)
 

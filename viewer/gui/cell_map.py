@@ -9,10 +9,12 @@ import numpy as np
 from imgui_bundle import imgui
 
 from viewer.fly_camera import FlyFrame
-from viewer.gui.overlays import BARE, place_next
+from viewer.gui.overlays import BARE, has_room, place_next
 from viewer.session import Session
 
 _EMS = 9.0
+_CELL_SHARE = 0.62
+"""Of the map's width, for the cell."""
 _CONE_STEPS = 12
 _FRAME = (0.55, 0.60, 0.70, 1.0)
 _CONE = (0.35, 0.55, 0.95, 0.25)
@@ -59,14 +61,19 @@ class CellMap:
         self._trained = self._map.places(positions)
         self._views = self._map.places(np.array(views).reshape(-1, 3))
 
-    def draw(self, session: Session) -> None:
-        """The map, bottom right."""
+    def draw(self, session: Session, taken: tuple[float, float]) -> None:
+        """The map, bottom right, where there is room.
+
+        taken:  from the left, and from the top
+        """
+        half = _EMS / 2 * imgui.get_font_size()
+        if not has_room((2 * half, 2 * half), taken):
+            return
         place_next(1.0, 1.0)
         imgui.begin("map", None, BARE)
-        half = _EMS / 2 * imgui.get_font_size()
         corner = imgui.get_cursor_screen_pos()
         # Twice the cell: the cone and a camera outside should be on the map, too.
-        scale = 0.62 * half / float(self._map.half.max())
+        scale = _CELL_SHARE * half / float(self._map.half.max())
         middle = np.array([corner.x + half, corner.y + half])
         pen = Pen(imgui.get_window_draw_list(), middle, scale)
         self._draw_cell(pen)
@@ -81,7 +88,9 @@ class CellMap:
 
     def _draw_camera(self, pen: Pen, session: Session) -> None:
         pilot = session.pilot
-        place = self._map.places(pilot.pose.position[None])[0]
+        # Further away it stays at the border, on its side.
+        border = float(self._map.half.max()) / _CELL_SHARE
+        place = self._map.places(pilot.pose.position[None])[0].clip(-border, border)
         reach = 0.8 * float(self._map.half.max())
         # Yaw is to the left of straight ahead, which is up on the map.
         pen.wedge(place, 0.0, self._frame.cone[0], reach, _CONE)

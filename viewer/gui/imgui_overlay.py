@@ -18,6 +18,7 @@ class ImguiOverlay:
     """Lives on the thread of the GL context."""
 
     has_panel = True
+    is_late = True
 
     def __init__(self, window: int | None, scale: float = 1.0) -> None:
         """Begin; as in `ImguiHost`."""
@@ -33,21 +34,21 @@ class ImguiOverlay:
     def lay_out(self, session: Session, scenery: Scenery, now: float) -> list[Action]:
         """Finish the frame."""
         viewing = session.preferences.viewing
-        asked: list[Action] = []
+        asked, left = [], 0.0
         if session.preferences.panel.is_open:
             asked = self.panel.draw(session, scenery)
-        if viewing.has_hud:
-            draw_numbers(session, scenery.facts)
-        draw_legend(session)
+            left = self.panel.right
+        top = draw_numbers(session, scenery.facts, left) if viewing.has_hud else 0.0
+        legend_height = draw_legend(session, left)
         if viewing.has_map:
-            self._map_of(session).draw(session)
+            self._map_of(session).draw(session, (left, top))
         if viewing.has_cone:
             draw_reticle()
         if scenery.has_help:
             draw_help()
         if scenery.ray is not None:
             draw_probe(scenery.ray, self._host.from_pixels(scenery.ray_place))
-        draw_message(session)
+        draw_message(session, legend_height)
         self._host.end()
         return asked
 

@@ -23,6 +23,8 @@ BARE = (
 MARGIN = 8.0
 WARNING = imgui.ImVec4(1.0, 0.72, 0.35, 1.0)
 _TICKS = 5
+_LEGEND_EMS = 20.0
+_HELP_EMS = (61.0, 38.0)
 
 _PICTURES = {
     RenderMode.SAMPLE_PLACES: "samples: red near, green between, violet far; white far apart",
@@ -32,36 +34,58 @@ _VALUES = {
     RenderMode.DEPTH: "distance",
     RenderMode.ORACLE_DEPTH: "distance that the oracle expects",
     RenderMode.ENTROPY: "entropy of the oracle: 0 certain, 1 undecided",
-    RenderMode.SAMPLE_PLACES: "share of the samples that were used",
+    RenderMode.SAMPLE_PLACES: "samples that a ray got",
     RenderMode.OPACITY: "opacity before the last sample",
     RenderMode.ERROR: "error, mean of the channels",
 }
 
 
-def place_next(right: float, bottom: float) -> None:
-    """Put the next window at a corner, or between: 0 is left and top, 1 right and bottom."""
+def place_next(right: float, bottom: float, offset: tuple[float, float] = (0.0, 0.0)) -> None:
+    """Put the next window at a corner, or between: 0 is left and top, 1 right and bottom.
+
+    offset:  from there, to the right and down
+    """
     size = imgui.get_io().display_size
-    x = MARGIN + right * (size.x - 2 * MARGIN)
-    y = MARGIN + bottom * (size.y - 2 * MARGIN)
+    x = MARGIN + right * (size.x - 2 * MARGIN) + offset[0]
+    y = MARGIN + bottom * (size.y - 2 * MARGIN) + offset[1]
     imgui.set_next_window_pos(imgui.ImVec2(x, y), 0, imgui.ImVec2(right, bottom))
 
 
-def draw_numbers(session: Session, facts: Facts) -> None:
-    """The numbers, top right."""
+def has_room(size: tuple[float, float], taken: tuple[float, float]) -> bool:
+    """Whether a window of a size fits beside what is taken: so much from the left, and the top."""
+    display, frame = imgui.get_io().display_size, 2 * imgui.get_style().window_padding.x
+    room = display.x - taken[0] - 2 * MARGIN - frame, display.y - taken[1] - 2 * MARGIN - frame
+    return size[0] <= room[0] and size[1] <= room[1]
+
+
+def draw_numbers(session: Session, facts: Facts, left: float) -> float:
+    """The numbers, top right, where there is room; returns how high they are.
+
+    left:  as much is taken on that side
+    """
+    text = "\n".join(hud_lines(session, facts))
+    width, height = imgui.calc_text_size(text)
+    if not has_room((width, height), (left, 0.0)):
+        return 0.0
     place_next(1.0, 0.0)
     imgui.begin("numbers", None, BARE)
-    imgui.text_unformatted("\n".join(hud_lines(session, facts)))
+    imgui.text_unformatted(text)
     if session.pilot.is_extrapolating:
         imgui.text_colored(WARNING, "outside the trained views")
+    bottom = imgui.get_window_pos().y + imgui.get_window_height()
     imgui.end()
+    return bottom
 
 
-def draw_message(session: Session) -> None:
-    """What has to be said, at the bottom; an error stays as long as it holds."""
+def draw_message(session: Session, bottom: float) -> None:
+    """What has to be said, at the bottom; an error stays as long as it holds.
+
+    bottom:  as much is kept free below it
+    """
     text = session.error or session.message
     if not text:
         return
-    place_next(0.5, 1.0)
+    place_next(0.5, 1.0, (0.0, -bottom))
     width = 0.8 * imgui.get_io().display_size.x
     imgui.set_next_window_size_constraints(imgui.ImVec2(0, 0), imgui.ImVec2(width, 1e4))
     imgui.begin("message", None, BARE)
@@ -74,20 +98,26 @@ def draw_message(session: Session) -> None:
     imgui.end()
 
 
-def draw_legend(session: Session) -> None:
-    """What the picture's colors mean, bottom left."""
+def draw_legend(session: Session, left: float) -> float:
+    """What the picture's colors mean, at the bottom; returns how high it is, 0 if there is none.
+
+    left:  as much is kept free beside it, where the window has room for both
+    """
     shown = session.shown
     if shown is None or shown.request.mode is RenderMode.COLOR:
-        return
+        return 0.0
     mode = shown.request.mode
-    place_next(0.0, 1.0)
+    is_beside = has_room((_LEGEND_EMS * imgui.get_font_size(), 0.0), (left, 0.0))
+    place_next(0.0, 1.0, (left if is_beside else 0.0, 0.0))
     imgui.begin("legend", None, BARE)
     if len(shown.values.shape) == 3:
         imgui.text_unformatted(_PICTURES.get(mode, mode))
     else:
         imgui.text_unformatted(_VALUES.get(mode, mode))
         _draw_ramp(ends_in_look(shown.ends, session.look))
+    height = imgui.get_window_height()
     imgui.end()
+    return height + MARGIN
 
 
 def draw_reticle() -> None:
@@ -100,8 +130,12 @@ def draw_reticle() -> None:
 
 
 def draw_help() -> None:
-    """The table of keys, in the middle."""
+    """The table of keys, in the middle; in a small window in small letters."""
+    em, display = imgui.get_font_size(), imgui.get_io().display_size
+    scale = min(1.0, display.x / (_HELP_EMS[0] * em), display.y / (_HELP_EMS[1] * em))
+    imgui.push_font(None, imgui.get_style().font_size_base * scale)
     place_next(0.5, 0.5)
+    imgui.set_next_window_bg_alpha(0.96)
     imgui.begin("help", None, BARE)
     if imgui.begin_table("keys", 4, imgui.TableFlags_.sizing_fixed_fit.value):
         half = (len(BINDINGS) + 1) // 2
@@ -115,6 +149,7 @@ def draw_help() -> None:
     imgui.separator()
     imgui.text_unformatted(KEY_NOTE)
     imgui.end()
+    imgui.pop_font()
 
 
 def _draw_ramp(ends: RampRange) -> None:

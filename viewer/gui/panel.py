@@ -14,6 +14,7 @@ from viewer.gui.widgets import Widgets
 from viewer.overlay import Scenery
 from viewer.preferences import GroupName
 from viewer.session import Session
+from viewer.workbench import Workbench
 
 WIDTH_EMS = 21.0
 
@@ -23,35 +24,43 @@ class Group:
     """One of the panel's groups.
 
     draw:    its widgets; returns what they ask for
+    reset:   sets back what is not among the preferences
     resets:  the preferences that its reset button sets back
-    reset:   what else it sets back
     """
 
     title: str
     draw: Callable[[Widgets, Session, Scenery], list[Action]]
+    reset: Callable[[Session, Workbench], None] | None = None
     resets: GroupName | None = None
-    reset: Callable[[Session], None] | None = None
 
 
 GROUPS = (
-    Group("Performance", performance_group.draw, "performance"),
-    Group("View and modes", view_group.draw, "viewing", view_group.reset),
-    Group("Sampling", sampling_group.draw, "sampling", sampling_group.reset),
-    Group("Camera and path", camera_group.draw, "flying", camera_group.reset),
-    Group("Scene", scene_group.draw),
+    Group("Performance", performance_group.draw, None, "performance"),
+    Group("View and modes", view_group.draw, view_group.reset, "viewing"),
+    Group("Sampling", sampling_group.draw, sampling_group.reset, "sampling"),
+    Group("Camera and path", camera_group.draw, camera_group.reset, "flying"),
+    Group("Scene", scene_group.draw, scene_group.reset),
 )
 
 
 class Panel:
-    """The window on the left with all groups."""
+    """The window on the left with all groups.
+
+    right:  where it ended when it was drawn last
+    """
 
     def __init__(self) -> None:
         self.widgets = Widgets()
+        self.right = 0.0
+        self._display = (0.0, 0.0)
 
     def draw(self, session: Session, scenery: Scenery) -> list[Action]:
         """Draw it; settings go to the session, what is left to do is returned."""
         em, display = imgui.get_font_size(), imgui.get_io().display_size
-        imgui.set_next_window_pos(imgui.ImVec2(MARGIN, MARGIN), imgui.Cond_.first_use_ever)
+        # Wherever it was moved to: in a window of another size it might be out of reach.
+        if self._display != (display.x, display.y):
+            self._display = (display.x, display.y)
+            imgui.set_next_window_pos(imgui.ImVec2(MARGIN, MARGIN))
         width = min(WIDTH_EMS * em, max(display.x - 2 * MARGIN, 1))
         # As high as what it holds; more than the window can show is scrolled.
         bounds = imgui.ImVec2(width, 0), imgui.ImVec2(width, max(display.y - 2 * MARGIN, 1))
@@ -62,6 +71,7 @@ class Panel:
         if shows:
             for group in GROUPS:
                 asked += self._draw_group(group, session, scenery)
+        self.right = imgui.get_window_pos().x + imgui.get_window_width()
         imgui.end()
         return asked if stays_open else [*asked, Action.PANEL]
 
@@ -76,11 +86,12 @@ class Panel:
         if not is_open:
             return []
         asked = group.draw(self.widgets, session, scenery)
-        if group.resets is not None and self.widgets.button(
+        if self.widgets.button(
             "reset", f"Set everything under “{group.title}” back to how it came."
         ):
-            session.prefer(session.preferences.reset(group.resets))
+            if group.resets is not None:
+                session.prefer(session.preferences.reset(group.resets))
             if group.reset is not None:
-                group.reset(session)
+                group.reset(session, scenery.bench)
         self.widgets.end_group()
         return asked

@@ -13,8 +13,8 @@ _MARKER = 4.5
 _ORACLE = imgui.ImVec4(0.45, 0.62, 1.0, 1.0)
 _DENSITY = imgui.ImVec4(0.75, 0.75, 0.75, 0.8)
 _LEGEND = (
-    "steps: what the oracle expects in each bin; stems: the samples, in their colors, as high as "
-    "they count; crosses: their density, of the largest"
+    "steps: what is expected in each bin; stems: the samples, in their colors, as high as they "
+    "count; crosses: their density, of the largest"
 )
 
 
@@ -27,7 +27,8 @@ def draw_probe(ray: ProbedRay, at: tuple[float, float]) -> None:
     imgui.get_foreground_draw_list().add_circle(imgui.ImVec2(*at), 7.0, ink, 0, 1.5)
     em, display = imgui.get_font_size(), imgui.get_io().display_size
     width = min(_SIZE_EMS[0] * em, max(display.x - 4 * em, 1))
-    place_next(0.5, 1.0)
+    # Never over the place itself.
+    place_next(0.5, 1.0 if at[1] < display.y / 2 else 0.0)
     imgui.begin("ray", None, BARE)
     imgui.color_button("color", _opaque(ray.color), imgui.ColorEditFlags_.no_tooltip.value)
     imgui.same_line()

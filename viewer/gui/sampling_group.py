@@ -7,11 +7,12 @@ from viewer.gui.widgets import Widgets
 from viewer.overlay import Scenery
 from viewer.preferences import Sampling
 from viewer.session import Session
+from viewer.workbench import Workbench
 
 _TIPS = {name: field.description or "" for name, field in Sampling.model_fields.items()}
 _PRECISIONS = ("auto", "fp32", "bf16")
 _ORACLE_TIP = (
-    "Off, the samples lie evenly along the ray, and there are as many more as cost the same time. "
+    "Off, the samples lie evenly along the ray, and there are as many more as cost the same. "
     "At a view of the data set (--data) both are compared with its picture."
 )
 
@@ -28,6 +29,10 @@ def draw(ui: Widgets, session: Session, scenery: Scenery) -> list[Action]:
     asked = []
     if ui.checkbox("oracle", session.placement == "oracle", _ORACLE_TIP) is not None:
         asked.append(Action.ORACLE)
+    if session.settings.can_adapt:
+        on = ui.checkbox("adaptive", sampling.adaptive, _TIPS["adaptive"])
+        if on is not None:
+            changes["adaptive"] = on
     if session.oracle_gap.sentence:
         ui.muted(session.oracle_gap.sentence)
     changes |= _draw_rest(ui, session)
@@ -42,7 +47,7 @@ def draw(ui: Widgets, session: Session, scenery: Scenery) -> list[Action]:
     return asked
 
 
-def reset(session: Session) -> None:
+def reset(session: Session, _: Workbench) -> None:
     """Ask the oracle again."""
     session.placement = "oracle"
 

@@ -46,6 +46,11 @@ def draw(ui: Widgets, session: Session, scenery: Scenery) -> list[Action]:
     return _draw_comparison(ui, bench) + _draw_picture(ui, bench)
 
 
+def reset(_: Session, bench: Workbench) -> None:
+    """One picture, in the window's size."""
+    bench.reset_pictures()
+
+
 def _draw_comparison(ui: Widgets, bench: Workbench) -> list[Action]:
     """Which two pictures stand side by side."""
     comparison = bench.comparison

@@ -9,6 +9,7 @@ from viewer.overlay import Scenery
 from viewer.preferences import Viewing
 from viewer.render_modes import RenderMode
 from viewer.session import MODE_ACTIONS, Session
+from viewer.workbench import Workbench
 
 _TIPS = {name: field.description or "" for name, field in Viewing.model_fields.items()}
 _OVERLAYS = (
@@ -47,7 +48,7 @@ def draw(ui: Widgets, session: Session, scenery: Scenery) -> list[Action]:
     return asked
 
 
-def reset(session: Session) -> None:
+def reset(session: Session, _: Workbench) -> None:
     """Show colors again."""
     session.mode = RenderMode.COLOR
 

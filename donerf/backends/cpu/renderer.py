@@ -71,6 +71,7 @@ class CpuRenderer:
             outputs=frozenset(Output),
             sample_counts=None,
             placements=PLACEMENTS,
+            can_adapt=any(self._cells),
         )
 
     def load(self, scene: Scene) -> None:

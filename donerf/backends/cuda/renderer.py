@@ -81,6 +81,7 @@ class CudaRenderer:
             outputs=frozenset(Output),
             sample_counts=None,
             placements=PLACEMENTS,
+            can_adapt=True,
         )
 
     def load(self, scene: Scene) -> None:
