@@ -18,10 +18,11 @@ from donerf.data.procedural import write_procedural_dataset
 from donerf.evaluation.edges import depth_edges
 from donerf.evaluation.metrics import compare, psnr
 from donerf.evaluation.quality_plots import COSTS, METRICS, fullest_window, pareto_front
-from donerf.evaluation.quality_report import table
+from donerf.evaluation.quality_report import comparable, table
 from donerf.evaluation.quality_rows import QualityRow, read_rows, write_rows
 from donerf.evaluation.sweep import SweepSettings, run_sweep
 from donerf.evaluation.sweep_training import Budget, Trainings, steps_in
+from donerf.evaluation.training_curves import mean_rays, read_curves
 from donerf.evaluation.variants import ABLATIONS, METHODS, choose_variants, narrowed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -266,3 +267,47 @@ def test_the_crop_is_the_window_with_most_edges():
     assert (rows.stop - rows.start, columns.stop - columns.start) == (10, 20)
     assert rows.start <= 15 and rows.stop >= 20
     assert columns.start <= 50 and columns.stop >= 60
+
+
+def test_the_recipe_sees_as_many_rays_as_ours(whole: Path):
+    runs = {method: whole / "tiny" / method for method in ("donerf", "recipe")}
+
+    for network in ("oracle", "shading"):
+        seen = {}
+        for method, folder in runs.items():
+            config = load_config(folder / network / "config.toml")
+            steps = getattr(config, f"{network}_training").steps
+            seen[method] = steps * mean_rays(config, network)
+        assert seen["recipe"] == pytest.approx(seen["donerf"], rel=0.5)
+    assert {row.samples for row in read_rows(whole) if row.method == "recipe"} == {4}
+
+
+def test_the_curves_of_methods_that_are_not_asked_for_stay(config_file: Path, tmp_path: Path):
+    run_sweep(settings_for(config_file, tmp_path, "donerf", "uniform"), QUIET)
+    run_sweep(settings_for(config_file, tmp_path, "donerf"), QUIET)
+
+    assert {curve.method for curve in read_curves(tmp_path)} == {"donerf", "uniform"}
+
+
+def test_a_run_that_was_killed_while_it_began_is_begun_again(config_file: Path, tmp_path: Path):
+    begun = tmp_path / "tiny" / "donerf" / "oracle"
+    begun.mkdir(parents=True)
+    (begun / "config.toml").write_text("", encoding="utf-8")
+
+    rows, _ = run_sweep(settings_for(config_file, tmp_path, "donerf"), QUIET)
+
+    assert all(row.is_measured for row in rows)
+
+
+def test_no_views_are_refused_before_anything_is_trained(config_file: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match="1 view or more, got 0"):
+        run_sweep(settings_for(config_file, tmp_path, views=0), QUIET)
+
+    assert not any(tmp_path.iterdir())
+
+
+def test_milliseconds_of_several_renderers_are_not_drawn():
+    row = QualityRow("a", "donerf", "ours", 4, psnr=30.0, ms=5.0, machine="m", backend="cpu")
+
+    assert comparable([row, row])[0].ms == 5.0
+    assert all(one.ms is None for one in comparable([row, replace(row, backend="eager")]))

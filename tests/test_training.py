@@ -292,7 +292,7 @@ def test_a_run_folder_is_never_used_twice(tmp_path: Path, data: Path):
         train_oracle(config_for(data, seed=5), tmp_path / "run", resume=True, console=QUIET)
     with pytest.raises(FileNotFoundError, match="nothing to resume"):
         train_oracle(config, tmp_path / "other", resume=True, console=QUIET)
-    with pytest.raises(FileNotFoundError, match=r"train_oracle\.py"):
+    with pytest.raises(FileNotFoundError, match="donerf train oracle"):
         train_shading(config, tmp_path / "s", tmp_path / "none", resume=False, console=QUIET)
 
 

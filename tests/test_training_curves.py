@@ -9,13 +9,22 @@ from donerf.config import Config, NerfSettings, parse_config
 from donerf.data.dataset import load_dataset
 from donerf.data.procedural import write_procedural_dataset
 from donerf.evaluation.cost import product_mflop
-from donerf.evaluation.training_curves import step_tflop, training_cost, training_points
+from donerf.evaluation.training_curves import (
+    TrainingCurve,
+    TrainingPoint,
+    mean_rays,
+    read_curves,
+    step_tflop,
+    training_cost,
+    training_points,
+    write_curves,
+)
 from donerf.evaluation.variants import Network
 from donerf.model.nerf import NerfNetworks
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
 from donerf.model.shading import ShadingNetwork
-from donerf.scene_file import Scene, SceneCell
+from donerf.scene_file import Metadata, Scene, SceneCell
 from donerf.training.run import to_toml
 
 
@@ -30,7 +39,8 @@ def cell(tmp_path_factory: pytest.TempPathFactory):
 def scene(cell) -> Scene:
     config = Config()
     networks = Networks(DepthOracle(config.oracle), ShadingNetwork(config.shading))
-    return Scene([SceneCell(cell, networks)])
+    trained = {"oracle": {"steps": 5, "seconds": 7.0}, "shading": {"steps": 4, "seconds": 2.0}}
+    return Scene([SceneCell(cell, networks)], Metadata(provenance=trained))
 
 
 def config_of(**shading: object) -> Config:
@@ -94,3 +104,18 @@ def test_a_curve_begins_where_the_training_before_it_ended(scene: Scene, tmp_pat
     assert points[-1].tflop == pytest.approx(5 * per_step[0] + 4 * per_step[1])
     assert points[-1].tflop == pytest.approx(training_cost(runs, scene))
     assert [point.psnr for point in training_points(runs, scene, 8)] == [21.0]
+
+
+def test_curves_come_back_from_their_file(tmp_path: Path):
+    curve = TrainingCurve("a", "donerf", "ours", 4, [TrainingPoint(1.0, 2.0, 30.0)])
+
+    assert read_curves(tmp_path) == []
+    write_curves([curve], tmp_path)
+    assert read_curves(tmp_path) == [curve]
+
+
+def test_batches_of_other_sizes_see_as_many_rays():
+    config = config_of(samples=[2, 8], rays_per_step=100, samples_per_step=400)
+
+    assert mean_rays(config, "shading") == (100 + 50) / 2
+    assert mean_rays(config, "oracle") == config.oracle_training.rays_per_step

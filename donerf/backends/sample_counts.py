@@ -1,4 +1,5 @@
-"""How many samples a ray gets, and when pixels may share an answer of the oracle: all backends."""
+"""How many samples a ray gets, by all backends, and how far depth may bend where pixels share one
+answer of the CPU backend's oracle."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ Gaussian window of sigma 1.5; LDR-FLIP at 67 pixels per degree (smaller is bette
 pixels beside a jump in depth. MFLOP are counted from the matrix products while they run, a
 multiply-add is two; the formula is 2 (oracle + S shading) of all parameters. Rings mark the Pareto
 front; true depth, a bound and no method, is left out of it. Milliseconds compare only among rows
-that one renderer made. TFLOP of training are matrix products: a network that learns is passed
-three times, a frozen one once.</p>
+that one renderer made on one machine, and are not drawn where there are several. TFLOP of training
+are matrix products: a network that learns is passed three times, a frozen one once.</p>
 """
 
 
@@ -57,10 +57,7 @@ def write_html(rows: Sequence[QualityRow], scenes: Sequence[SceneSweep], out: Pa
     machines = sorted({row.machine for row in rows if row.is_measured})
     timed = "".join(f"<p>Milliseconds were measured on {escape(name)}.</p>" for name in machines)
     if len(machines) > 1:
-        timed += (
-            "<p>These are several machines: milliseconds compare on one of them alone, and none "
-            "are drawn.</p>"
-        )
+        timed += "<p>These are several machines, on one of which alone milliseconds compare.</p>"
     text = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         f"<title>Samples per ray against quality</title><style>{_STYLE}</style>"
@@ -77,7 +74,7 @@ def _section(rows: Sequence[QualityRow], scene: SceneSweep, out: Path) -> str:
     methods = [row for row in own if not row.is_ablation]
     plot, grid = out / "plots" / f"{scene.name}_curves", out / "plots" / f"{scene.name}_pictures"
     views = next((f"{r.views} test views of {r.size[0]}x{r.size[1]}" for r in own if r.views), "")
-    save_figure(draw_curves(_comparable(methods), f"{scene.name}, {views}"), plot, ("png", "svg"))
+    save_figure(draw_curves(comparable(methods), f"{scene.name}, {views}"), plot, ("png", "svg"))
     training = out / "plots" / f"{scene.name}_training"
     save_figure(draw_training(scene.curves, scene.name), training, ("png", "svg"))
     save_figure(draw_grid(grid_pictures(scene, rows), scene.edges(), scene.name), grid, ("png",))
@@ -89,10 +86,11 @@ def _section(rows: Sequence[QualityRow], scene: SceneSweep, out: Path) -> str:
     )
 
 
-def _comparable(rows: Sequence[QualityRow]) -> list[QualityRow]:
-    """The rows as they are drawn: without milliseconds where those are of several machines."""
-    machines = {row.machine for row in rows if row.is_measured}
-    return [replace(row, ms=None) for row in rows] if len(machines) > 1 else list(rows)
+def comparable(rows: Sequence[QualityRow]) -> list[QualityRow]:
+    """The rows as they are drawn: without milliseconds where several renderers or machines took
+    them."""
+    ways = {(row.machine, row.backend, row.precision) for row in rows if row.is_measured}
+    return [replace(row, ms=None) for row in rows] if len(ways) > 1 else list(rows)
 
 
 def _ablations(rows: Sequence[QualityRow]) -> str:

@@ -66,7 +66,7 @@ class QualityRow:
 
     def is_same_measurement(self, other: QualityRow) -> bool:
         """Whether both say how the same networks do on the same views."""
-        names = ("scene", "method", "samples", "sha256", "views", "size")
+        names = ("scene", "method", "samples", "sha256", "views", "size", "backend", "precision")
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
 

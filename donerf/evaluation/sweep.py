@@ -10,7 +10,7 @@ OUT/plots, OUT/report.html          what they say
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,14 +23,21 @@ from donerf.data.dataset import Dataset, load_dataset
 from donerf.evaluation.cost import parameter_mflop
 from donerf.evaluation.edges import depth_edges
 from donerf.evaluation.metrics import flip_map
-from donerf.evaluation.quality import evaluate, options_for, write_report
+from donerf.evaluation.quality import evaluate, options_for
 from donerf.evaluation.quality_rows import QualityRow, machine_name, read_rows, write_rows
 from donerf.evaluation.sweep_training import Budget, NotTrainedError, Trainings
-from donerf.evaluation.training_curves import TrainingCurve, training_cost, training_points
+from donerf.evaluation.training_curves import (
+    TrainingCurve,
+    read_curves,
+    training_cost,
+    training_points,
+    write_curves,
+)
 from donerf.evaluation.variants import ABLATIONS, Network, Variant, choose_variants
 from donerf.files import write_atomically
 from donerf.renderer import Renderer, make_renderer
 from donerf.scene_file import Scene
+from donerf.training.shading import VALIDATED_COUNTS
 
 _TRAINING_VIEWS = 10
 
@@ -67,20 +74,28 @@ def run_sweep(
             "a benchmark needs a config and sample counts of 1 or more, got "
             f"{len(settings.configs)} configs and {list(settings.samples)}"
         )
+    if settings.views is not None and settings.views < 1:
+        raise ValueError(f"a benchmark needs 1 view or more, got {settings.views}")
     names = [path.stem for path in settings.configs]
     if len(set(names)) < len(names):
         raise ValueError(f"each config must have its own file name, got {', '.join(names)}")
-    rows, scenes = read_rows(settings.out), list[SceneSweep]()
-    for path in settings.configs:
-        config = _scaled(load_config(path), settings.downscale)
-        scene = SceneSweep(path.stem, config, settings, console)
-        scenes.append(scene)
+    rows, curves = read_rows(settings.out), read_curves(settings.out)
+    # All data is looked at before anything is trained.
+    scenes = [
+        SceneSweep(path.stem, _scaled(load_config(path), settings.downscale), settings, console)
+        for path in settings.configs
+    ]
+    for scene in scenes:
         for variant in variants:
             # Rows of networks that are gone, or of views that are not asked for, are not kept.
-            others = [row for row in rows if (row.scene, row.method) != (path.stem, variant.name)]
+            others = [row for row in rows if (row.scene, row.method) != (scene.name, variant.name)]
             rows = others + scene.rows_of(variant, [row for row in rows if row not in others])
             write_rows(rows, settings.out)
-    write_report({"curves": _curves(scenes)}, settings.out / "training.json")
+            known = {(curve.scene, curve.method) for curve in scene.curves}
+            curves = [c for c in curves if (c.scene, c.method) not in known]
+            write_curves([*curves, *scene.curves], settings.out)
+        curves += scene.curves
+        scene.curves = [curve for curve in curves if curve.scene == scene.name]
     asked = {(scene, variant.name) for scene in names for variant in variants}
     for scene, method in sorted({(row.scene, row.method) for row in rows} - asked):
         console.print(f"{scene}: {method} as measured before", highlight=False)
@@ -94,10 +109,6 @@ def _scaled(config: Config, downscale: int | None) -> Config:
         raise ValueError(f"a downscale must be 1 or more, got {downscale}")
     scene = config.scene.model_copy(update={"downscale": downscale})
     return config.model_copy(update={"scene": scene})
-
-
-def _curves(scenes: Sequence[SceneSweep]) -> list[dict[str, object]]:
-    return [asdict(curve) for scene in scenes for curve in scene.curves]
 
 
 class SceneSweep:
@@ -187,12 +198,13 @@ class SceneSweep:
             machine=machine_name(),
         )
         if variant not in ABLATIONS:
-            count = max(info.sample_counts or (self.grid_samples,))
+            looks = VALIDATED_COUNTS if info.sample_counts is None else info.sample_counts
+            count = min(looks, key=lambda looked: abs(looked - self.grid_samples))
             points = training_points(runs, scene, count)
             curve = TrainingCurve(self.name, variant.name, variant.title, count, points)
             self.curves.append(curve)
         rows = []
-        for samples in info.sample_counts or self.settings.samples:
+        for samples in self.counts(variant, renderer):
             row = replace(blank, samples=samples)
             before = [old for old in known if old.is_same_measurement(row)]
             rows.append(before[0] if before else self._measure(row, variant, scene, renderer))
@@ -206,6 +218,15 @@ class SceneSweep:
         self._save_picture(variant, scene, renderer)
         return rows
 
+    def counts(self, variant: Variant, renderer: Renderer) -> tuple[int, ...]:
+        """Samples a ray that a variant is measured at."""
+        return renderer.info.sample_counts or variant.counts or self.settings.samples
+
+    def shown_count(self, variant: Variant, renderer: Renderer) -> int:
+        """The one of them that pictures and training views are looked at with."""
+        counts = self.counts(variant, renderer)
+        return min(counts, key=lambda count: abs(count - self.grid_samples))
+
     def picture(self, method: str, samples: int, sha256: str) -> Path:
         """Where a method's picture of the first view lies."""
         return self.folder / method / f"S{samples}_{sha256[:8]}.png"
@@ -218,7 +239,7 @@ class SceneSweep:
             f"{self.name}: {variant.name}, S = {row.samples}: {found.psnr:.2f} dB", highlight=False
         )
         seen = None
-        if row.samples in (self.grid_samples, *(renderer.info.sample_counts or ())):
+        if row.samples == self.shown_count(variant, renderer):
             views = self.training_views
             seen = evaluate(renderer, scene, views, row.samples, variant.placement).psnr
         return replace(
@@ -237,7 +258,7 @@ class SceneSweep:
 
     def _save_picture(self, variant: Variant, scene: Scene, renderer: Renderer) -> None:
         """The first view, for the grids; the name says of which networks it is."""
-        samples = (renderer.info.sample_counts or (self.grid_samples,))[0]
+        samples = self.shown_count(variant, renderer)
         path = self.picture(variant.name, samples, scene.metadata.sha256)
         if path.exists():
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 from rich.console import Console
 
 from donerf.config import Config, load_config
+from donerf.evaluation.training_curves import mean_rays
 from donerf.evaluation.variants import Network, Variant, narrowed
 from donerf.scene_file import Scene, load_scene
 from donerf.training.nerf import train_nerf
 from donerf.training.oracle import train_oracle
-from donerf.training.run import check_settings, checkpoints, resolve
+from donerf.training.run import DivergedError, check_settings, checkpoints, resolve
 from donerf.training.shading import train_shading
 
 _TRIAL_STEPS = 40
@@ -81,9 +83,11 @@ class Trainings:
         oracle_steps = self._steps_of_oracle(oracle_run)
         if oracle_steps is not None:
             config = with_steps(config, "oracle", oracle_steps)
-        times = variant.steps_times.get(network, 1.0)
+        times = self._steps_for_one(variant, network)
         config = self._with_budget(narrowed(config, network), run, network, oracle_run, times)
         begun = (run / "state.safetensors").exists()
+        if not begun and run.exists() and not checkpoints(run):
+            shutil.rmtree(run)  # It was killed while it began.
         if begun:
             resolved = resolve(config, run, True, 1)
             check_settings(run, resolved)
@@ -95,8 +99,18 @@ class Trainings:
             came = f"{int(found[-1].stem)} of {steps} steps" if found else "nothing"
             raise NotTrainedError(f"not measured: {name} is trained for {came}")
         self.console.print(f"training {name}", highlight=False)
-        train(network, config, run, begun, oracle_run, self.console)
+        try:
+            train(network, config, run, begun, oracle_run, self.console)
+        except DivergedError as error:
+            raise NotTrainedError(f"not measured: {name} failed, {error}") from None
         return load_scene(checkpoints(run)[-1])
+
+    def _steps_for_one(self, variant: Variant, network: Network) -> float:
+        """How many of a variant's steps stand for one of ours."""
+        if not variant.is_matched:
+            return 1.0
+        own = variant.config(self.config)
+        return mean_rays(self.config, network) / mean_rays(own, network)
 
     def _steps_of_oracle(self, oracle_run: Path | None) -> int | None:
         """As that run was begun with, since a shading run's settings hold its oracle's."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from donerf.config import Config, load_config
 from donerf.evaluation.cost import product_mflop
+from donerf.evaluation.quality import write_report
 from donerf.evaluation.variants import Network
 from donerf.model.nerf import NerfNetworks
 from donerf.scene_file import Scene
+from donerf.training.shading import rays_of_step
 
 _PASSES = 3
-"""A network that learns: forwards, and backwards to its inputs and to its weights."""
+"""A network that learns: forwards, and backwards to its inputs and to its weights. The first layer
+needs no gradient of its inputs; that is not deducted."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,26 @@ class TrainingCurve:
     points: list[TrainingPoint]
 
 
+def write_curves(curves: Sequence[TrainingCurve], folder: Path) -> None:
+    """Write training.json."""
+    write_report({"curves": [asdict(curve) for curve in curves]}, folder / "training.json")
+
+
+def read_curves(folder: Path) -> list[TrainingCurve]:
+    """Curves of an earlier run, none where there was none or where they cannot be read."""
+    try:
+        found = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        return [_curve(values) for values in found["curves"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # They are made anew from the run folders of what is asked for.
+
+
+def _curve(values: dict[str, Any]) -> TrainingCurve:
+    parts: dict[str, Any] = dict(values)
+    parts["points"] = [TrainingPoint(**point) for point in values["points"]]
+    return TrainingCurve(**parts)
+
+
 def training_points(runs: dict[Network, Path], scene: Scene, samples: int) -> list[TrainingPoint]:
     """The looks at the validation views of the last of some runs; those before it are paid first.
 
@@ -54,15 +79,16 @@ def training_points(runs: dict[Network, Path], scene: Scene, samples: int) -> li
             for line in _log(folder)
             if (psnr := _psnr(line, samples)) is not None
         ]
-        last = _log(folder)[-1]
-        seconds, tflop = seconds + last["seconds"], tflop + last["step"] * per_step
+        trained = scene.metadata.provenance[network]
+        seconds, tflop = seconds + trained["seconds"], tflop + trained["steps"] * per_step
     return points
 
 
 def training_cost(runs: dict[Network, Path], scene: Scene) -> float:
     """TFLOP of matrix products in some runs, from their first step to their last."""
     return sum(
-        _log(folder)[-1]["step"] * step_tflop(load_config(folder / "config.toml"), network, scene)
+        scene.metadata.provenance[network]["steps"]
+        * step_tflop(load_config(folder / "config.toml"), network, scene)
         for network, folder in runs.items()
     )
 
@@ -84,15 +110,19 @@ def step_tflop(config: Config, network: Network, scene: Scene) -> float:
         return 1e-6 * _PASSES * config.oracle_training.rays_per_step * oracle
     settings = config.shading_training
     asked = oracle if settings.placement == "oracle" else 0.0
-    costs = [
-        min(settings.rays_per_step, max(settings.samples_per_step // s, 1))
-        * (asked + _PASSES * s * shading)
-        for s in settings.samples
-    ]
+    costs = [rays_of_step(settings, s) * (asked + _PASSES * s * shading) for s in settings.samples]
     return 1e-6 * sum(costs) / len(costs)
 
 
-def _log(folder: Path) -> list[dict]:
+def mean_rays(config: Config, network: Network) -> float:
+    """Rays in a step of a network's training, in the mean."""
+    settings = config.shading_training
+    if network != "shading":
+        return getattr(config, f"{network}_training").rays_per_step
+    return sum(rays_of_step(settings, s) for s in settings.samples) / len(settings.samples)
+
+
+def _log(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's log; one that was cut off is left out."""
     lines = []
     for text in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines():
@@ -103,6 +133,6 @@ def _log(folder: Path) -> list[dict]:
     return lines
 
 
-def _psnr(line: dict, samples: int) -> float | None:
+def _psnr(line: dict[str, Any], samples: int) -> float | None:
     found = line.get("validation_psnr")
     return found.get(str(samples)) if isinstance(found, dict) else found

@@ -28,8 +28,9 @@ class Variant:
     placement:  who says where its samples go, in training and in rendering
     base:       the variant whose oracle it stands on; None: it trains its own
     is_bound:   it is told what no renderer knows, and bounds what one can reach
-    steps_times: by network, how many of its steps are worth one of ours, where its batches are
-                smaller: so all see the same number of rays
+    counts:     samples per ray that it is trained for; None: all that are asked for
+    is_matched: it takes more steps than ours where its batches are smaller, and fewer where they
+                are larger: so both see the same number of rays
     """
 
     name: str
@@ -39,7 +40,8 @@ class Variant:
     base: str | None = None
     is_nerf: bool = False
     is_bound: bool = False
-    steps_times: Mapping[Network, float] = field(default_factory=dict)
+    counts: tuple[int, ...] | None = None
+    is_matched: bool = False
 
     def config(self, config: Config) -> Config:
         """The scene's config with this variant's changes."""
@@ -78,7 +80,8 @@ METHODS = (
         "recipe",
         "published recipe, 4 samples",
         _PUBLISHED_RECIPE,
-        steps_times={"oracle": 2.0, "shading": 5 / 3},
+        counts=(4,),
+        is_matched=True,
     ),
     Variant("nerf", "NeRF", {"cell": {"depth": "linear", "warp": "none"}}, is_nerf=True),
     Variant(

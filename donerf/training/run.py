@@ -146,6 +146,10 @@ def optimizers_for(
     ]
 
 
+class DivergedError(ValueError):
+    """A training's loss is no number any more."""
+
+
 class Stopped(KeyboardInterrupt):
     """Ctrl-C came, and the training stands between two steps, so that it can be saved."""
 
@@ -228,7 +232,7 @@ class Run:
         if step % 100 == 0:
             value = float(loss.detach())
             if not math.isfinite(value):
-                raise ValueError(
+                raise DivergedError(
                     f"the loss must stay finite, got {value} at step {step}; begin a new run with "
                     "a lower learning rate"
                 )

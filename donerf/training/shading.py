@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from donerf.config import Config
+from donerf.config import Config, ShadingTrainingSettings
 from donerf.data.dataset import load_dataset
 from donerf.model.compositing import combs_of
 from donerf.model.pipeline import Networks, render_rays
@@ -21,7 +21,7 @@ from donerf.training.oracle import describe
 from donerf.training.run import Stopped, Trainer, checkpoints, newest_checkpoint, open_run, resolve
 from donerf.training.validation import shading_quality
 
-_VALIDATED = (1, 2, 4, 8, 16)
+VALIDATED_COUNTS = (1, 2, 4, 8, 16)
 """Samples per ray, whichever of them the network is trained with."""
 
 
@@ -75,7 +75,7 @@ def train_shading(
     try:
         for _ in run.steps():
             samples = draw_sample_count(settings.samples, trainer.generator)
-            rays = min(settings.rays_per_step, max(settings.samples_per_step // samples, 1))
+            rays = rays_of_step(settings, samples)
             batch = bank.draw(
                 rays, trainer.generator, settings.moved_share, settings.moved_distance
             )
@@ -91,7 +91,7 @@ def train_shading(
                 current = scene()
                 run.save(current)
                 quality = shading_quality(
-                    current.cells[0], validation, _VALIDATED, device, settings.placement
+                    current.cells[0], validation, VALIDATED_COUNTS, device, settings.placement
                 )
                 run.log({"validation_psnr": quality})
                 table = ", ".join(f"S={s} {psnr:.2f} dB" for s, psnr in quality.items())
@@ -101,6 +101,11 @@ def train_shading(
         run.show(f"stopped at step {trainer.step}, saved in {run.folder}; go on with --resume")
         raise
     return scene()
+
+
+def rays_of_step(settings: ShadingTrainingSettings, samples: int) -> int:
+    """Rays in a step that draws so many samples a ray."""
+    return min(settings.rays_per_step, max(settings.samples_per_step // samples, 1))
 
 
 def draw_sample_count(counts: tuple[int, ...], generator: torch.Generator) -> int:

@@ -16,16 +16,15 @@ from donerf.scene_file import SceneCell
 from donerf.training.batches import RayBank
 from donerf.training.losses import answer_loss
 
-_RAYS = 65_536
+_RAYS = 16_384
 _TILE = 8192
-_NERF_RAYS = 4096
 _NERF_TILE = 512
 
 
-def _fixed_pixels(bank: RayBank, rays: int = _RAYS) -> torch.Tensor:
+def _fixed_pixels(bank: RayBank) -> torch.Tensor:
     """The same pixels, spread over all views, at every look."""
     # In double precision: the indices of a large set are no float32 numbers.
-    count = min(rays, len(bank))
+    count = min(_RAYS, len(bank))
     places = torch.linspace(0, len(bank) - 1, count, dtype=torch.float64, device=bank.device)
     return places.long()
 
@@ -83,11 +82,11 @@ def shading_quality(
 
 @torch.inference_mode()
 def nerf_quality(scene_cell: SceneCell, bank: RayBank, device: torch.device) -> float:
-    """PSNR over rays of the validation views; few of them, since each is asked 256 times."""
+    """PSNR over the same rays of the validation views; each is asked 256 times."""
     networks = scene_cell.model
     assert isinstance(networks, NerfNetworks)
     networks.to(device)
-    pixels = _fixed_pixels(bank, _NERF_RAYS)
+    pixels = _fixed_pixels(bank)
     error = 0.0
     for tile in pixels.split(_NERF_TILE):
         batch = bank.batch_of(tile)
