@@ -42,6 +42,10 @@ def choose_precision(precision: str, device: torch.device, width: int) -> Precis
     """'auto' times one tile of a hidden layer in each precision and takes the faster."""
     if precision == "auto":
         return _fastest_precision(device, width)
+    if precision == "fp16" and device.type == "cpu":
+        raise ValueError(
+            "precision 'fp16' is a GPU's; a CPU multiplies in fp32 or bf16, so leave it to 'auto'"
+        )
     for known in DTYPES:
         if precision == known:
             return known
