@@ -55,7 +55,7 @@ PARTS = (
         "NeRF beside it",
         "All networks 4x128; a NeRF asks its own 256 times a ray, and each of these "
         "evaluations has 2.2 times the arithmetic of ours, because its shape has a skip and a "
-        "branch for color. It was given about twenty times the arithmetic of our training, which is "
+        "branch for color. It got about twenty times the arithmetic of our training, which is "
         "one pass over the rays, and its quality was still rising: it would need more. Its "
         "learning rate was not searched for. Clocks ran beside other work, so that no curve "
         "over time is shown.",

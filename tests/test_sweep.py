@@ -273,12 +273,16 @@ def test_the_recipe_sees_as_many_rays_as_ours(whole: Path):
     runs = {method: whole / "tiny" / method for method in ("donerf", "recipe")}
 
     for network in ("oracle", "shading"):
-        seen = {}
-        for method, folder in runs.items():
-            config = load_config(folder / network / "config.toml")
-            steps = getattr(config, f"{network}_training").steps
-            seen[method] = steps * mean_rays(config, network)
-        assert seen["recipe"] == pytest.approx(seen["donerf"], rel=0.5)
+        configs = {
+            method: load_config(folder / network / "config.toml") for method, folder in runs.items()
+        }
+        seen = {
+            method: getattr(config, f"{network}_training").steps * mean_rays(config, network)
+            for method, config in configs.items()
+        }
+        # As near as whole steps allow.
+        a_step = mean_rays(configs["recipe"], network)
+        assert abs(seen["recipe"] - seen["donerf"]) <= a_step
     assert {row.samples for row in read_rows(whole) if row.method == "recipe"} == {4}
 
 

@@ -125,7 +125,7 @@ class Trainings:
         """
         if self.budget.minutes is None:
             asked = self.budget.steps_of(network) or getattr(config, f"{network}_training").steps
-            return with_steps(config, network, round(asked * times))
+            return with_steps(config, network, max(round(asked * times), 1))
         steps = _begun(run, network)
         if steps is None and self.may_train:
             steps = steps_in(self.budget.minutes, network, config, oracle_run)
