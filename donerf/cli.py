@@ -159,7 +159,7 @@ class SpeedOptions:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """what renders"""
     frames: int = 20
-    """frames that are timed for each row, at most"""
+    """frames that are timed for each row, at most; 5 or more"""
     seconds: float = 10.0
     """after so many a slow row stops early, though not before its fifth frame"""
     data: Folder = None
@@ -255,6 +255,12 @@ def benchmark(arguments: list[str]) -> None:
 
 def benchmark_quality(options: QualityOptions) -> None:
     """Train and measure what is missing, and write the report."""
+    from importlib.util import find_spec
+
+    from donerf.assets import install_line
+
+    if find_spec("matplotlib") is None:
+        raise ValueError(f"the report's plots need matplotlib; {install_line('bench')}")
     samples = sample_counts(options.samples)
 
     from rich.console import Console

@@ -61,11 +61,10 @@ class SpeedSettings:
             raise ValueError(f"sample counts must be 1 or more, got {list(self.samples)}")
         if not self.sizes or min(min(size) for size in self.sizes) < 1:
             raise ValueError(f"sizes must be at least 1x1 pixels, got {list(self.sizes)}")
-        if self.frames < FEWEST_FRAMES or self.views < 1:
-            raise ValueError(
-                f"a row needs at least {FEWEST_FRAMES} frames and 1 view, got {self.frames} and "
-                f"{self.views}"
-            )
+        if self.frames < FEWEST_FRAMES:
+            raise ValueError(f"a row needs at least {FEWEST_FRAMES} frames, got {self.frames}")
+        if self.views < 1:
+            raise ValueError(f"quality is measured on 1 view or more, got {self.views}")
 
 
 class RunProgress:

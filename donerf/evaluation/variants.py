@@ -78,7 +78,7 @@ METHODS = (
     Variant("regression", "depth regression", {"oracle": {"answer": "depth"}}),
     Variant(
         "recipe",
-        "published recipe, 4 samples",
+        "published recipe",
         _PUBLISHED_RECIPE,
         counts=(4,),
         is_matched=True,

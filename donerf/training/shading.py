@@ -60,7 +60,7 @@ def train_shading(
     run.show(
         f"shading: {bank.views} views, {len(bank) / 1e6:.1f} M rays, "
         f"{sum(p.numel() for p in shading.parameters()):,} parameters, {device}, {precision}, "
-        f"under an oracle of {oracle_scene.metadata.provenance['oracle']['steps']} steps"
+        + describe_placement(settings, oracle_scene)
     )
 
     def scene() -> Scene:
@@ -101,6 +101,13 @@ def train_shading(
         run.show(f"stopped at step {trainer.step}, saved in {run.folder}; go on with --resume")
         raise
     return scene()
+
+
+def describe_placement(settings: ShadingTrainingSettings, oracle_scene: Scene) -> str:
+    """Where a training's samples come from."""
+    if settings.placement == "oracle":
+        return f"under an oracle of {oracle_scene.metadata.provenance['oracle']['steps']} steps"
+    return "samples evenly" if settings.placement == "uniform" else "samples at the true depth"
 
 
 def rays_of_step(settings: ShadingTrainingSettings, samples: int) -> int:
