@@ -49,11 +49,17 @@ def draw_curves(rows: Sequence[QualityRow], title: str) -> Figure:
 
     rows:  of one scene
     """
+    # A cost that no row has, as milliseconds of several renderers, gets no empty column.
+    costs = [c for c in COSTS if any(value(row, c) is not None for row in rows)] or COSTS
     figure, axes = plt.subplots(
-        len(METRICS), len(COSTS), figsize=(15, 15), layout="constrained", squeeze=False
+        len(METRICS),
+        len(costs),
+        figsize=(5 * len(costs), 15),
+        layout="constrained",
+        squeeze=False,
     )
     for metric, line in zip(METRICS, axes, strict=True):
-        for cost, place in zip(COSTS, line, strict=True):
+        for cost, place in zip(costs, line, strict=True):
             _draw_panel(place, rows, cost, metric)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
