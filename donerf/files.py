@@ -1,11 +1,14 @@
-"""Writing files so that nothing that existed is lost when a write fails."""
+"""Writing files so that nothing that existed is lost when a write fails; reading with one sentence
+for what is wrong."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 from torch import Tensor
@@ -60,3 +63,17 @@ def append_line(path: Path, line: str) -> None:
     """Append one line to a text file."""
     with _explained(path), path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
+
+
+def read_json(path: Path, kind: str, source: str) -> Any:
+    """What a JSON file holds; raises FileNotFoundError or ValueError, in one sentence.
+
+    kind:    of file, in words
+    source:  where such a file comes from, in words
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no {kind} file {path}; {source}") from None
+    except ValueError as error:
+        raise ValueError(f"a {kind} file must be JSON: {error} in {path}") from None

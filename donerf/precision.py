@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 import time
 from functools import cache
 from typing import Literal
@@ -36,6 +37,12 @@ def choose_device(device: str) -> torch.device:
     if device not in ("cpu", "cuda"):
         raise ValueError(f"a device must be 'auto', 'cpu' or 'cuda', got '{device}'")
     return torch.device(device)
+
+
+def device_name(device: torch.device) -> str:
+    """What the hardware calls itself."""
+    is_cuda = device.type == "cuda"
+    return torch.cuda.get_device_name(device) if is_cuda else platform.machine()
 
 
 def choose_precision(precision: str, device: torch.device, width: int) -> Precision:

@@ -1,9 +1,12 @@
-"""Seed, devices and the gpu marker, for every test: no test sets them by itself."""
+"""Seed, devices, the gpu marker and OpenGL without a display: no test sets them up by itself."""
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import moderngl
 import numpy as np
 import pytest
 import torch
@@ -60,3 +63,16 @@ def kernel_device() -> torch.device:
     if not HAS_TRITON:
         pytest.skip("needs Triton, which exists for Linux on x86-64 alone")
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture(scope="module")
+def context() -> Iterator[moderngl.Context]:
+    """A GL context without a display (EGL; Mesa's llvmpipe will do)."""
+    # Its type says that any further option is a dict.
+    options: dict[str, Any] = {"backend": "egl"}
+    try:
+        context = moderngl.create_context(standalone=True, require=330, **options)
+    except Exception as error:
+        pytest.skip(f"no OpenGL through EGL here ({error}); libegl1 and libgl1-mesa-dri give it")
+    yield context
+    context.release()

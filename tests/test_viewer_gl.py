@@ -1,26 +1,11 @@
 """The frame texture on a GL context without a display (EGL; Mesa's llvmpipe will do)."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import moderngl
 import numpy as np
 import pytest
 
 from viewer.frame_texture import FrameTexture
 from viewer.text_picture import draw_text
-
-
-@pytest.fixture(scope="module")
-def context() -> Iterator[moderngl.Context]:
-    # Its type says that any further option is a dict.
-    options: dict[str, Any] = {"backend": "egl"}
-    try:
-        context = moderngl.create_context(standalone=True, require=330, **options)
-    except Exception as error:
-        pytest.skip(f"no OpenGL through EGL here ({error}); libegl1 and libgl1-mesa-dri give it")
-    yield context
-    context.release()
 
 
 def draw(

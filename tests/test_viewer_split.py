@@ -1,9 +1,7 @@
 """The split picture and the preview of a film, drawn by a real GL context without a display."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import moderngl
 import numpy as np
@@ -27,17 +25,6 @@ from viewer.worker import Task
 SIZE = (400, 200)
 RED, BLUE = (200, 0, 0, 255), (0, 0, 200, 255)
 RIVAL = Rival("S = 16", samples=16)
-
-
-@pytest.fixture(scope="module")
-def context() -> Iterator[moderngl.Context]:
-    options: dict[str, Any] = {"backend": "egl"}
-    try:
-        context = moderngl.create_context(standalone=True, require=330, **options)
-    except Exception as error:
-        pytest.skip(f"no OpenGL through EGL here ({error}); libegl1 and libgl1-mesa-dri give it")
-    yield context
-    context.release()
 
 
 @pytest.fixture

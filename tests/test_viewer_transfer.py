@@ -6,7 +6,6 @@ same round trip for real.
 """
 
 import ctypes
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,17 +24,6 @@ from viewer.transfer import (
 )
 
 DEVICE = 7
-
-
-@pytest.fixture(scope="module")
-def context() -> Iterator[moderngl.Context]:
-    options: dict[str, Any] = {"backend": "egl"}
-    try:
-        context = moderngl.create_context(standalone=True, require=330, **options)
-    except Exception as error:
-        pytest.skip(f"no OpenGL through EGL here ({error}); libegl1 and libgl1-mesa-dri give it")
-    yield context
-    context.release()
 
 
 class NvidiaContext:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from donerf import Camera, Scene, ViewCell
-from donerf.files import write_atomically, write_text
+from donerf.files import read_json, write_atomically, write_text
 from donerf.renderer import Placement, RendererInfo
 from viewer.arguments import MAX_EDGE, MAX_SAMPLES
 from viewer.coloring import PLAIN, Look
@@ -112,15 +112,8 @@ def save_capture(picture: Picture, folder: Path, scene: Scene, info: RendererInf
 
 def read_pose(path: Path) -> PoseFile:
     """Read a pose: JSON with a `transform_matrix`, such as a screenshot leaves beside itself."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"no pose file {path}; key P in the window saves a picture with its pose beside it"
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"a pose file must be JSON: {error} in {path}") from None
-    return pose_from_json(document, path)
+    source = "key P in the window saves a picture with its pose beside it"
+    return pose_from_json(read_json(path, "pose", source), path)
 
 
 def pose_document(matrix: np.ndarray, cell: ViewCell, samples: int, mode: RenderMode) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from donerf import ViewCell
-from donerf.files import write_text
+from donerf.files import read_json, write_text
 from viewer.fly_camera import FlyFrame, make_camera
 from viewer.key_frames import CameraPath, KeyFrame
 
@@ -56,14 +56,7 @@ def write_path(path: Path, camera_path: CameraPath, cell: ViewCell) -> None:
 
 def read_path(path: Path) -> PathFile:
     """Read a path file; raises FileNotFoundError or ValueError, in one sentence with its name."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"no path file {path}; Ctrl+S in the window saves the camera path"
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"a path file must be JSON: {error} in {path}") from None
+    document = read_json(path, "path", "Ctrl+S in the window saves the camera path")
     return path_from_json(document, path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Callable
 
 import torch
@@ -18,7 +17,7 @@ from donerf.memory import keep_freed_memory
 from donerf.model.compositing import combs_of, density_from_raw
 from donerf.model.pipeline import Networks, RenderedRays, render_rays
 from donerf.model.placement import place_samples, quantiles, true_bin_probs, uniform_probs
-from donerf.precision import DTYPES, Precision, choose_device, choose_precision
+from donerf.precision import DTYPES, Precision, choose_device, choose_precision, device_name
 from donerf.renderer import (
     PLACEMENTS,
     Frame,
@@ -53,12 +52,10 @@ class EagerRenderer:
     @property
     def info(self) -> RendererInfo:
         """What this renderer is and can do."""
-        is_cuda = self._device.type == "cuda"
-        name = torch.cuda.get_device_name(self._device) if is_cuda else platform.machine()
         return RendererInfo(
             backend="eager",
             device=self._device.type,
-            device_name=name,
+            device_name=device_name(self._device),
             precision=self._precision,
             outputs=frozenset(Output),
             sample_counts=None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import platform
 import time
 from collections.abc import Callable
 
@@ -17,7 +16,7 @@ from donerf.geometry.view_cell import ViewCell
 from donerf.memory import keep_freed_memory
 from donerf.model.compositing import density_from_raw
 from donerf.model.nerf import NerfNetworks, NerfRays, render_nerf_rays
-from donerf.precision import DTYPES, Precision, choose_device, choose_precision
+from donerf.precision import DTYPES, Precision, choose_device, choose_precision, device_name
 from donerf.renderer import (
     Frame,
     Output,
@@ -48,12 +47,10 @@ class NerfRenderer:
     @property
     def info(self) -> RendererInfo:
         """What this renderer is and can do; nobody places its samples but itself."""
-        is_cuda = self._device.type == "cuda"
-        name = torch.cuda.get_device_name(self._device) if is_cuda else platform.machine()
         return RendererInfo(
             backend="nerf",
             device=self._device.type,
-            device_name=name,
+            device_name=device_name(self._device),
             precision=self._precision,
             outputs=frozenset(_OUTPUTS),
             sample_counts=(self._evaluations,),
