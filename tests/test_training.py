@@ -27,7 +27,7 @@ from donerf.scene_file import SceneCell, load_scene
 from donerf.training.batches import RayBank
 from donerf.training.losses import answer_loss
 from donerf.training.oracle import train_oracle
-from donerf.training.run import Trainer, checkpoints, resolve
+from donerf.training.run import Run, Trainer, checkpoints, resolve
 from donerf.training.shading import train_shading
 from donerf.training.validation import shading_quality
 
@@ -152,6 +152,29 @@ def test_the_learning_rate_warms_up_and_comes_down():
     assert max(rates) == pytest.approx(settings.learning_rate)
     assert rates[-1] == pytest.approx(settings.final_learning_rate, rel=0.5)
     assert all(a >= b for a, b in pairwise(rates[10:]))
+
+
+def test_time_goes_on_where_it_stopped_and_a_pause_costs_no_core_seconds(
+    tmp_path: Path, data: Path
+):
+    config = config_for(data)
+    settings = config.oracle_training
+    trainer = Trainer(DepthOracle(config.oracle), settings, CPU)
+    trainer.cpu_seconds = trainer.seconds = 100.0
+    for step in Run(tmp_path, trainer, QUIET).steps():
+        time.sleep(0.05)
+        trainer.step = step + 1
+
+    assert trainer.seconds > 100 + 0.05 * settings.steps
+    assert 100 <= trainer.cpu_seconds < 100 + 0.05 * settings.steps
+
+    resumed = Trainer(DepthOracle(config.oracle), settings, CPU)
+    state = trainer.state()
+    resumed.load_state(state)
+    assert resumed.cpu_seconds == trainer.cpu_seconds
+    del state["cpu_seconds"]  # As states were before they were counted.
+    resumed.load_state(state)
+    assert resumed.cpu_seconds == 0
 
 
 def weights(file: Path) -> list[torch.Tensor]:

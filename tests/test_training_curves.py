@@ -1,6 +1,7 @@
 """What a training cost, by hand, and the curve that its log holds."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from donerf.config import Config, NerfSettings, parse_config
 from donerf.data.dataset import load_dataset
 from donerf.data.procedural import write_procedural_dataset
 from donerf.evaluation.cost import product_mflop
+from donerf.evaluation.quality_plots import draw_training
 from donerf.evaluation.training_curves import (
     TrainingCurve,
     TrainingPoint,
@@ -119,3 +121,28 @@ def test_batches_of_other_sizes_see_as_many_rays():
 
     assert mean_rays(config, "shading") == (100 + 50) / 2
     assert mean_rays(config, "oracle") == config.oracle_training.rays_per_step
+
+
+def test_core_seconds_are_shown_where_every_run_counted_them(scene: Scene, tmp_path: Path):
+    trained = scene.metadata.provenance
+    counted = {network: part | {"cpu_seconds": 3.0} for network, part in trained.items()}
+    scene = replace(scene, metadata=Metadata(provenance=counted))
+    look = {"step": 4, "seconds": 2.0, "cpu_seconds": 1.5, "validation_psnr": {"4": 20.0}}
+    old = write_run(tmp_path / "old", Config(), {"step": 5, "seconds": 7.0, "loss": 1.0})
+    new = write_run(
+        tmp_path / "new", Config(), {"step": 5, "seconds": 7.0, "cpu_seconds": 3.0, "loss": 1.0}
+    )
+    shading = write_run(tmp_path / "shading", Config(), look)
+
+    points = training_points({"oracle": new, "shading": shading}, scene, 4)
+    mixed = training_points({"oracle": old, "shading": shading}, scene, 4)
+
+    assert [(point.seconds, point.cpu_seconds) for point in points] == [(9.0, 4.5)]
+    assert [point.cpu_seconds for point in mixed] == [None], "a part of a time is none"
+    known, unknown = (TrainingCurve("a", "b", "c", 4, found) for found in (points, mixed))
+    assert known.has_core_seconds
+    assert not unknown.has_core_seconds
+    assert not TrainingCurve("a", "b", "c", 4, points, device="cuda").has_core_seconds
+    for curves, label in (([known], "one core"), ([known, unknown], "wall clock")):
+        figure = draw_training(curves, "a scene")
+        assert label in figure.axes[0].get_xlabel()

@@ -140,15 +140,22 @@ def value(row: QualityRow, measure: Measure) -> float | None:
 
 
 def draw_training(curves: Sequence[TrainingCurve], title: str) -> Figure:
-    """Quality on the validation views against the time and the arithmetic of training."""
+    """Quality on the validation views against the time and the arithmetic of training.
+
+    Time is that of the cores where all was trained on a CPU: a machine that did other work besides
+    then looks as fast as one that did not.
+    """
+    are_core_seconds = all(curve.has_core_seconds for curve in curves)
     figure, (over_time, over_work) = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
     for i, curve in enumerate(curves):
         psnr = [point.psnr for point in curve.points]
         marker = _MARKERS[i % len(_MARKERS)]
         label = f"{curve.title}, {curve.samples} samples"
-        over_time.plot([p.seconds / 60 for p in curve.points], psnr, marker=marker, label=label)
+        times = [p.cpu_seconds if are_core_seconds else p.seconds for p in curve.points]
+        over_time.plot(times, psnr, marker=marker, label=label)
         over_work.plot([p.tflop for p in curve.points], psnr, marker=marker, label=label)
-    over_time.set(xlabel="minutes of training, all networks")
+    clock = "seconds of one core" if are_core_seconds else "seconds on the wall clock"
+    over_time.set(xlabel=f"{clock}, training of all networks")
     over_work.set(xlabel="TFLOP of training, all networks")
     for place in (over_time, over_work):
         place.set(xscale="log", ylabel="PSNR on validation rays (dB)")

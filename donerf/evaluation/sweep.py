@@ -201,8 +201,10 @@ class SceneSweep:
             looks = VALIDATED_COUNTS if info.sample_counts is None else info.sample_counts
             count = min(looks, key=lambda looked: abs(looked - self.grid_samples))
             points = training_points(runs, scene, count)
-            curve = TrainingCurve(self.name, variant.name, variant.title, count, points)
-            self.curves.append(curve)
+            device = trained[-1]["device"]
+            self.curves.append(
+                TrainingCurve(self.name, variant.name, variant.title, count, points, device)
+            )
         rows = []
         for samples in self.counts(variant, renderer):
             row = replace(blank, samples=samples)

@@ -23,11 +23,16 @@ needs no gradient of its inputs; that is not deducted."""
 
 @dataclass(frozen=True)
 class TrainingPoint:
-    """Quality on the validation views after so much training of all the method's networks."""
+    """Quality on the validation views after so much training of all the method's networks.
+
+    seconds:      by the clock on the wall
+    cpu_seconds:  of one core; None where a run was begun before they were counted
+    """
 
     seconds: float
     tflop: float
     psnr: float
+    cpu_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class TrainingCurve:
     """One method's way up.
 
     samples:  per ray, at which it was looked at; evaluations for NeRF
+    device:   that its networks were trained on
     """
 
     scene: str
@@ -42,6 +48,12 @@ class TrainingCurve:
     title: str
     samples: int
     points: list[TrainingPoint]
+    device: str = "cpu"
+
+    @property
+    def has_core_seconds(self) -> bool:
+        """Whether it can be drawn over the work of the cores, which is what a CPU's time means."""
+        return self.device == "cpu" and all(p.cpu_seconds is not None for p in self.points)
 
 
 def write_curves(curves: Sequence[TrainingCurve], folder: Path) -> None:
@@ -71,16 +83,25 @@ def training_points(runs: dict[Network, Path], scene: Scene, samples: int) -> li
     scene:    what came out of them
     samples:  at which the looks of a network that serves several counts are taken
     """
-    seconds, tflop, points = 0.0, 0.0, list[TrainingPoint]()
+    seconds, cpu_seconds, tflop, points = 0.0, 0.0, 0.0, list[TrainingPoint]()
+    logs = {network: _log(folder) for network, folder in runs.items()}
+    # A run that was begun before they were counted has a part of them at most.
+    are_counted = all("cpu_seconds" in line for log in logs.values() for line in log)
     for network, folder in runs.items():
         per_step = step_tflop(load_config(folder / "config.toml"), network, scene)
         points = [
-            TrainingPoint(seconds + line["seconds"], tflop + line["step"] * per_step, psnr)
-            for line in _log(folder)
+            TrainingPoint(
+                seconds + line["seconds"],
+                tflop + line["step"] * per_step,
+                psnr,
+                cpu_seconds + line["cpu_seconds"] if are_counted else None,
+            )
+            for line in logs[network]
             if (psnr := _psnr(line, samples)) is not None
         ]
         trained = scene.metadata.provenance[network]
         seconds, tflop = seconds + trained["seconds"], tflop + trained["steps"] * per_step
+        cpu_seconds += trained.get("cpu_seconds", 0.0)
     return points
 
 

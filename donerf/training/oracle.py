@@ -89,6 +89,7 @@ def describe(run: Run, precision: str) -> dict[str, object]:
         "steps": trainer.step,
         "rays": trainer.rays,
         "seconds": round(trainer.seconds, 1),
+        "cpu_seconds": round(trainer.cpu_seconds, 1),
         "device": trainer.generator.device.type,
         "precision": precision,
         "settings": trainer.settings.model_dump(mode="json"),

@@ -3,7 +3,7 @@
     config.toml          the settings as resolved
     <step>.donerf        checkpoints, each a whole scene file (the newest few are kept)
     state.safetensors    weights, averages, optimizer and random state, to resume from
-    log.jsonl            one line a report: step, loss, rays per second, validation quality
+    log.jsonl            one line a report: step, time, loss, rays, validation quality
 
 Each file is written beside and renamed into place.
 """
@@ -42,7 +42,11 @@ _NAMES = {DepthOracle: "oracle", ShadingNetwork: "shading", NerfNetworks: "NeRF"
 
 
 class Trainer:
-    """A network on its way: optimizer, averaged weights, learning rate, random state."""
+    """A network on its way: optimizer, averaged weights, learning rate, random state.
+
+    seconds:      by the clock on the wall
+    cpu_seconds:  of one core, all cores together; stands still where other work is done instead
+    """
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class Trainer:
         self.step = 0
         self.rays = 0
         self.seconds = 0.0
+        self.cpu_seconds = 0.0
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then half a cosine, or a steady decay, down to the final rate."""
@@ -105,6 +110,7 @@ class Trainer:
         tensors["step"] = torch.tensor(self.step)
         tensors["rays"] = torch.tensor(self.rays)
         tensors["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
+        tensors["cpu_seconds"] = torch.tensor(self.cpu_seconds, dtype=torch.float64)
         return {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
@@ -124,6 +130,7 @@ class Trainer:
         self.step = int(tensors["step"])
         self.rays = int(tensors["rays"])
         self.seconds = float(tensors["seconds"])
+        self.cpu_seconds = float(tensors.get("cpu_seconds", 0.0))  # Older states lack it.
 
 
 def optimizers_for(
@@ -200,7 +207,9 @@ class Run:
             TimeRemainingColumn(),
         )
         started = last = time.perf_counter()
-        seconds_before, rays_before = trainer.seconds, trainer.rays
+        cpu_started = time.process_time()
+        seconds_before, cpu_before = trainer.seconds, trainer.cpu_seconds
+        rays_before = trainer.rays
         with (
             _ctrl_c_between_steps() as is_stopped,
             Progress(*columns, console=self.console) as progress,
@@ -211,6 +220,7 @@ class Run:
                 yield trainer.step
                 now = time.perf_counter()
                 trainer.seconds = seconds_before + now - started
+                trainer.cpu_seconds = cpu_before + time.process_time() - cpu_started
                 if now - last > _REPORT_SECONDS or trainer.step == total:
                     last = now
                     rate = (trainer.rays - rays_before) / (now - started)
@@ -241,7 +251,11 @@ class Run:
 
     def log(self, values: dict[str, Any]) -> None:
         """Append one line to the log."""
-        line = {"step": self.trainer.step, "seconds": round(self.trainer.seconds, 2), **values}
+        times = {
+            "seconds": round(self.trainer.seconds, 2),
+            "cpu_seconds": round(self.trainer.cpu_seconds, 2),
+        }
+        line = {"step": self.trainer.step, **times, **values}
         append_line(self.folder / "log.jsonl", json.dumps(line))
 
     def show(self, text: str) -> None:
