@@ -110,6 +110,8 @@ class CompositingSettings(Settings):
 
     rule: CompositingRule = "last-opaque"
     """'last-opaque': softplus density by log depth; 'published': ReLU density by scene units."""
+    longest_comb: Annotated[int, Field(ge=1, le=256)] = 8
+    """Samples that end one ray by the rule 'last-opaque'; more are several combs, averaged."""
 
 
 class TargetSettings(Settings):

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from donerf.model.compositing import LONGEST_COMB
 from donerf.model.nerf import NerfNetworks
 from donerf.model.pipeline import Networks
 from donerf.scene_file import Scene, SceneCell
@@ -65,8 +66,14 @@ def _describe_model(model: Networks | NerfNetworks) -> list[tuple[str, str]]:
     return [
         ("oracle", f"{kind.layers} x {kind.width}, {kind.bins} bins, {_size(model.oracle)}"),
         ("shading", shading),
-        ("compositing", model.compositing),
+        ("compositing", _compositing(model)),
     ]
+
+
+def _compositing(networks: Networks) -> str:
+    if networks.compositing == "published" or networks.longest_comb == LONGEST_COMB:
+        return networks.compositing
+    return f"{networks.compositing}, up to {networks.longest_comb} samples in one comb"
 
 
 def _size(network: nn.Module) -> str:

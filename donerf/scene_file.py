@@ -10,7 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 import safetensors
 import torch
@@ -27,6 +27,7 @@ from donerf.config import (
 )
 from donerf.files import write_tensors
 from donerf.geometry.view_cell import ViewCell
+from donerf.model.compositing import LONGEST_COMB
 from donerf.model.nerf import NerfNetworks
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
@@ -43,6 +44,13 @@ class Step(_Document):
     """A step of the method by its name, so that a later version can offer another."""
 
     name: str
+
+
+class CompositingStep(Step):
+    """How samples become one color; a file of an earlier version names no longest comb."""
+
+    name: str = "last-opaque"
+    longest_comb: Annotated[int, Field(ge=1)] = LONGEST_COMB
 
 
 class CellDocument(_Document):
@@ -65,7 +73,7 @@ class CellDocument(_Document):
     rays: Step = Step(name="unified")
     warp: Step = Step(name="inverse-sqrt-distance")
     placement: Step = Step(name="quantiles")
-    compositing: Step = Step(name="last-opaque")
+    compositing: CompositingStep = CompositingStep()
     background: Step = Step(name="last-bin")
 
 
@@ -240,12 +248,12 @@ def _describe(scene_cell: SceneCell) -> CellDocument:
         warp=Step(name=cell.warp),
     )
     if isinstance(model, NerfNetworks):
-        step = Step(name="published")
+        step = CompositingStep(name="published")
         return document.model_copy(update={"nerf": model.settings, "compositing": step})
     changes = {
         "oracle": model.oracle.settings,
         "shading": model.shading.settings if model.shading is not None else None,
-        "compositing": Step(name=model.compositing),
+        "compositing": CompositingStep(name=model.compositing, longest_comb=model.longest_comb),
     }
     return document.model_copy(update=changes)
 
@@ -283,7 +291,8 @@ def _build(
         shading = ShadingNetwork(document.shading)
         _fill(shading, tensors, f"cells.{i}.shading.", path)
     rule = cast(CompositingRule, document.compositing.name)  # One of STEPS, as was checked.
-    return SceneCell(cell, Networks(oracle, shading, rule))
+    longest_comb = document.compositing.longest_comb
+    return SceneCell(cell, Networks(oracle, shading, rule, longest_comb))
 
 
 def _fill(network: nn.Module, tensors: dict[str, Tensor], prefix: str, path: Path) -> None:

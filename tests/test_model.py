@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from donerf.config import OracleSettings, ShadingSettings, TargetSettings
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
-from donerf.model.compositing import DENSITY_UNITS, composite
+from donerf.model.compositing import DENSITY_UNITS, combs_of, composite
 from donerf.model.encoding import encode
 from donerf.model.layers import linear_relu
 from donerf.model.oracle import DepthOracle, oracle_input
@@ -158,6 +158,32 @@ def test_three_samples_by_hand():
     assert_close(result.color, torch.tensor([[1 / 2, 3 / 8, 1 / 8]]))
     assert_close(result.opacity, torch.tensor([1.0]))
     assert_close(result.depth, torch.tensor([1 / 2 + 6 / 8 + 4 / 8]))
+
+
+def test_ten_samples_are_two_combs_or_one_chain():
+    even = torch.arange(10.0)[None] / DENSITY_UNITS  # one unit apart
+    rgb = torch.zeros(1, 10, 3)
+    half = torch.full((1, 10), math.log(2)).expm1().log()  # density log 2: alpha 1/2 a unit
+    samples = Samples(even, even)
+
+    combs = composite(rgb, half, samples).weights
+    chain = composite(rgb, half, samples, longest_comb=16).weights
+
+    # Every second sample, two units apart: alpha 3/4, the last one 1; two combs of five.
+    five = torch.tensor([3 / 4, 3 / 16, 3 / 64, 3 / 256, 1 / 256]) / 2
+    assert_close(combs, five.repeat_interleave(2)[None])
+    # One after another: alpha 1/2, the last one 1.
+    assert_close(chain, torch.tensor([[*(0.5**k for k in range(1, 10)), 0.5**9]]))
+
+
+def test_a_longer_comb_is_placed_as_one():
+    oracle = DepthOracle(OracleSettings(width=16))
+    networks = Networks(oracle, longest_comb=128)
+
+    assert [networks.combs_of(count) for count in (1, 8, 128, 129)] == [1, 1, 1, 2]
+    assert [Networks(oracle).combs_of(count) for count in (8, 9, 128)] == [1, 2, 16]
+    assert networks.copied_to(CPU, torch.bfloat16).longest_comb == 128
+    assert combs_of(128, "published", 8) == 1
 
 
 def test_three_samples_by_hand_as_published():

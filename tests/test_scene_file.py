@@ -65,6 +65,8 @@ def test_the_compositing_rule_is_kept_and_ours_where_a_file_names_none(file: Pat
     cell = small_scene().cells[0]
     networks = replace(cell.networks, compositing="published")
     save_scene(Scene([replace(cell, model=networks)]), file.with_name("published.donerf"))
+    chain = replace(cell.networks, longest_comb=128)
+    save_scene(Scene([replace(cell, model=chain)]), file.with_name("chain.donerf"))
     with safe_open(file, framework="pt") as opened:
         cells = json.loads((opened.metadata() or {})["donerf"])["cells"]
     del cells[0]["compositing"]
@@ -74,6 +76,8 @@ def test_the_compositing_rule_is_kept_and_ours_where_a_file_names_none(file: Pat
 
     assert published.cells[0].networks.compositing == "published"
     assert older.cells[0].networks.compositing == "last-opaque"
+    assert older.cells[0].networks.longest_comb == 8
+    assert load_scene(file.with_name("chain.donerf")).cells[0].networks.longest_comb == 128
 
 
 def test_a_file_cut_short_is_refused_at_any_length(file: Path):

@@ -192,7 +192,9 @@ def test_each_ablation_trains_and_keeps_its_switch_in_the_file(
     config_file: Path, tmp_path: Path, variant
 ):
     config = load_config(config_file)
-    trainings = Trainings(config, tmp_path, Budget(oracle_steps=1, shading_steps=1), True, QUIET)
+    trainings = Trainings(
+        config, (4,), tmp_path, Budget(oracle_steps=1, shading_steps=1), True, QUIET
+    )
     scene = trainings.scene_of(variant)
 
     cell, networks = scene.cells[0].cell, scene.cells[0].networks
@@ -202,6 +204,20 @@ def test_each_ablation_trains_and_keeps_its_switch_in_the_file(
     assert (cell.log_scale is None) == (wanted.cell.depth == "linear")
     assert networks.oracle.settings == wanted.oracle
     assert networks.shading is not None
+
+
+def test_uniform_samples_are_trained_as_one_chain_with_every_count_asked_for(
+    config_file: Path, tmp_path: Path
+):
+    uniform = next(variant for variant in METHODS if variant.name == "uniform")
+    asked, budget = (64, 1, 256), Budget(oracle_steps=1, shading_steps=1)
+    trainings = Trainings(load_config(config_file), asked, tmp_path, budget, True, QUIET)
+
+    networks = trainings.scene_of(uniform).cells[0].networks
+
+    begun = load_config(tmp_path / "uniform/shading/config.toml")
+    assert begun.shading_training.samples == (1, 64, 128)
+    assert [networks.combs_of(count) for count in (64, 128, 256)] == [1, 1, 2]
 
 
 def test_other_sections_of_a_config_do_not_end_a_run(config_file: Path):

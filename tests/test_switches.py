@@ -14,10 +14,10 @@ from donerf.data.procedural import write_procedural_dataset
 from donerf.geometry.depth import s_from_t, t_from_s
 from donerf.geometry.warp import warp
 from donerf.model.oracle import DepthOracle
-from donerf.model.pipeline import Networks, expect_depth
+from donerf.model.pipeline import Networks, expect_depth, render_rays
 from donerf.model.placement import place_samples, quantiles
 from donerf.model.shading import ShadingNetwork
-from donerf.renderer import make_renderer
+from donerf.renderer import RenderOptions, make_renderer
 from donerf.scene_file import Scene, SceneCell, load_scene, save_scene
 from donerf.training.batches import RayBank
 from donerf.training.losses import answer_loss
@@ -110,6 +110,27 @@ def test_an_oracle_that_answers_with_a_depth_places_samples_around_it(views: Dat
     few = place_samples(bin_probs, quantiles(20, 4, torch.device("cpu")), cell)
     assert float((few.s - middle.s).abs().max()) < 4 / 128
     assert why_not_served(cell, replace(networks(), oracle=oracle)) is not None
+
+
+def test_a_scene_of_long_combs_is_rendered_as_it_was_trained(views: Dataset, tmp_path: Path):
+    cell, camera = views.info.view_cell(), views.cameras[0].resized(12, 9)
+    chain = replace(networks(), longest_comb=128)
+    save_scene(Scene([SceneCell(cell, chain)]), tmp_path / "chain.donerf")
+    pictures = {}
+    for name, scene in (
+        ("file", load_scene(tmp_path / "chain.donerf")),
+        ("combs", Scene([SceneCell(cell, replace(chain, longest_comb=8))])),
+    ):
+        frame = make_renderer(scene, "cpu", "fp32").render(camera, RenderOptions(samples=16))
+        assert frame is not None
+        pictures[name] = frame.image[..., :3].flatten(0, 1)
+    u = quantiles(12 * 9, 16, torch.device("cpu"))
+    with torch.inference_mode():
+        color = render_rays(camera.rays(), cell, chain, u).composite.color
+
+    assert_close(pictures["file"], color.mul(255).round().to(torch.uint8))
+    assert not torch.equal(pictures["file"], pictures["combs"])
+    assert why_not_served(cell, chain) is not None
 
 
 def test_a_single_depth_is_fitted_by_its_squared_error(views: Dataset):

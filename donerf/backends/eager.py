@@ -14,7 +14,7 @@ from donerf.geometry.depth import s_from_t, t_from_s
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
 from donerf.memory import keep_freed_memory
-from donerf.model.compositing import combs_of, density_from_raw
+from donerf.model.compositing import density_from_raw
 from donerf.model.pipeline import Networks, RenderedRays, render_rays
 from donerf.model.placement import place_samples, quantiles, true_bin_probs, uniform_probs
 from donerf.precision import DTYPES, Precision, choose_device, choose_precision, device_name
@@ -160,7 +160,7 @@ class EagerRenderer:
     def _quantiles(self, rays: int, options: RenderOptions) -> Tensor:
         """Of each ray's distribution, where its samples go; (R, S)."""
         _, networks = self._cells[options.cell_index]
-        combs = combs_of(options.samples, networks.compositing)
+        combs = networks.combs_of(options.samples)
         return quantiles(rays, options.samples, self._device, combs)
 
     def _given_probs(

@@ -120,7 +120,7 @@ class SceneSweep:
         self.name, self.config, self.settings, self.console = name, config, settings, console
         self.folder = settings.out / name
         self.trainings = Trainings(
-            config, self.folder, settings.budget, settings.may_train, console
+            config, settings.samples, self.folder, settings.budget, settings.may_train, console
         )
         self.views = some_views(
             load_dataset(config.scene.folder, "test", config.scene.downscale), settings.views

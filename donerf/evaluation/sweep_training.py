@@ -54,11 +54,13 @@ class NotTrainedError(ValueError):
 class Trainings:
     """The trainings of one scene's variants.
 
+    samples:     that will be measured
     folder:      holds <variant>/<network>, the run folders
     may_train:   false: only what is there is taken
     """
 
     config: Config
+    samples: tuple[int, ...]
     folder: Path
     budget: Budget
     may_train: bool
@@ -66,7 +68,7 @@ class Trainings:
 
     def scene_of(self, variant: Variant) -> Scene:
         """The trained scene of a variant; NotTrainedError where it is missing or unfinished."""
-        config = variant.config(self.config)
+        config = variant.config(self.config, self.samples)
         if variant.is_nerf:
             return self._trained(variant, "nerf", config)
         self._trained(variant, "oracle", config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -31,6 +31,7 @@ class Variant:
     counts:     samples per ray that it is trained for; None: all that are asked for
     is_matched: it takes more steps than ours where its batches are smaller, and fewer where they
                 are larger: so both see the same number of rays
+    trains_all: its shading network is trained with all sample counts that are asked for
     """
 
     name: str
@@ -42,13 +43,24 @@ class Variant:
     is_bound: bool = False
     counts: tuple[int, ...] | None = None
     is_matched: bool = False
+    trains_all: bool = False
 
-    def config(self, config: Config) -> Config:
-        """The scene's config with this variant's changes."""
+    def config(self, config: Config, asked: Sequence[int] = ()) -> Config:
+        """The scene's config with this variant's changes.
+
+        asked:  sample counts that will be measured
+        """
         tree = config.model_dump()
         for section, values in self.changes.items():
             tree[section] = tree[section] | dict(values)
+        if self.trains_all and asked:
+            counts = sorted({min(count, LONGEST_CHAIN) for count in asked})
+            tree["shading_training"]["samples"] = counts
         return parse_config(tree, f"the variant '{self.name}'")
+
+
+LONGEST_CHAIN = 128
+"""Samples of a ray that stand in one comb where they are spread all along it."""
 
 
 def _placed(placement: Placement) -> dict[str, dict[str, Any]]:
@@ -71,7 +83,14 @@ _PUBLISHED_RECIPE: dict[str, dict[str, Any]] = {
 
 METHODS = (
     Variant("donerf", "oracle (ours)"),
-    Variant("uniform", "uniform in log depth", _placed("uniform"), "uniform", "donerf"),
+    Variant(
+        "uniform",
+        "uniform in log depth",
+        _placed("uniform") | {"compositing": {"longest_comb": LONGEST_CHAIN}},
+        "uniform",
+        "donerf",
+        trains_all=True,
+    ),
     Variant(
         "true-depth", "true depth", _placed("true-depth"), "true-depth", "donerf", is_bound=True
     ),

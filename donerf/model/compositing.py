@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from donerf.config import CompositingRule
+from donerf.config import CompositingRule, CompositingSettings
 from donerf.model.placement import Samples
 
 DENSITY_UNITS = 128
 """By our rule densities are per 1/128 of the normalized depth axis, about one bin of the oracle."""
 
-LONGEST_COMB = 8
-"""Samples that end one ray by our rule; more are several combs."""
+LONGEST_COMB = CompositingSettings().longest_comb
+"""Samples that end one ray by our rule where a scene says nothing else; more are several combs."""
 
 ENDLESS = 1e10
 """The published length of the last interval, scene units."""
@@ -70,29 +70,34 @@ def alpha_published(raw: Tensor, t: Tensor) -> Tensor:
     return -torch.expm1(-density_from_raw(raw, "published") * interval)
 
 
-def combs_of(samples: int, rule: CompositingRule) -> int:
+def combs_of(samples: int, rule: CompositingRule, longest: int = LONGEST_COMB) -> int:
     """Into how many interleaved combs the samples of a ray are dealt.
 
-    By our rule a ray with more than LONGEST_COMB samples is the mean of several shorter ones,
-    shifted against each other: samples 1, 3, 5, ... and 2, 4, 6, ... of sixteen. A longer comb
-    draws a surface ever softer, and quality falls; the mean of two that see it a little earlier
-    and a little later smooths what both get wrong.
+    By our rule a ray with more than `longest` samples is the mean of several shorter ones,
+    shifted against each other: samples 1, 3, 5, ... and 2, 4, 6, ... of sixteen. Where an oracle
+    places them a longer comb draws a surface ever softer, and quality falls; the mean of two that
+    see it a little earlier and a little later smooths what both get wrong. Samples that are spread
+    all along the ray need one long comb instead, or each of the short ones misses the surface.
     """
-    return 1 if rule == "published" else -(-samples // LONGEST_COMB)
+    return 1 if rule == "published" else -(-samples // longest)
 
 
 def composite(
-    rgb: Tensor, density: Tensor, samples: Samples, rule: CompositingRule = "last-opaque"
+    rgb: Tensor,
+    density: Tensor,
+    samples: Samples,
+    rule: CompositingRule = "last-opaque",
+    longest_comb: int = LONGEST_COMB,
 ) -> Composite:
     """Blend the samples of each ray, in fp32.
 
     rgb:      (R, S, 3) before the sigmoid
     density:  (R, S) as it leaves the network
-    rule:     the one that the shading network was trained with
+    rule:     the one that the shading network was trained with; longest_comb: the same
     """
     rgb, density = rgb.float().sigmoid(), density.float()
     weights = torch.empty_like(density)
-    combs = combs_of(density.shape[1], rule)
+    combs = combs_of(density.shape[1], rule, longest_comb)
     for comb in (slice(first, None, combs) for first in range(combs)):
         if rule == "published":
             alpha = alpha_published(density[:, comb], samples.t[:, comb])

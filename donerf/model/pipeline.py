@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -20,7 +20,7 @@ from donerf.config import CompositingRule
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
 from donerf.geometry.warp import warp
-from donerf.model.compositing import Composite, composite
+from donerf.model.compositing import LONGEST_COMB, Composite, combs_of, composite
 from donerf.model.oracle import DepthOracle
 from donerf.model.placement import Samples, place_samples, true_bin_probs
 from donerf.model.shading import DistanceShading, ShadingNetwork
@@ -30,18 +30,24 @@ from donerf.model.shading import DistanceShading, ShadingNetwork
 class Networks:
     """The two networks of a cell; a scene whose shading is not trained yet has only one.
 
-    compositing:  the rule that gives the shading network's densities their meaning
+    compositing:   the rule that gives the shading network's densities their meaning
+    longest_comb:  samples that end one ray by it; more are several combs
     """
 
     oracle: DepthOracle
     shading: ShadingNetwork | None = None
     compositing: CompositingRule = "last-opaque"
+    longest_comb: int = LONGEST_COMB
+
+    def combs_of(self, samples: int) -> int:
+        """Into how many combs the samples of a ray are dealt."""
+        return combs_of(samples, self.compositing, self.longest_comb)
 
     def copied_to(self, device: torch.device, dtype: torch.dtype) -> Networks:
         """Copies on a device, their weights in a precision; the originals stay as they are."""
         oracle = copy.deepcopy(self.oracle).to(device, dtype)
         shading = copy.deepcopy(self.shading).to(device, dtype) if self.shading else None
-        return Networks(oracle, shading, self.compositing)
+        return replace(self, oracle=oracle, shading=shading)
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,6 @@ def render_rays(
     points = warp(unified.at(samples.t), cell)
     rgb, density = shading(points, unified.directions)  # encodes both
     finished("shading")
-    colors = composite(rgb, density, samples, networks.compositing)
+    colors = composite(rgb, density, samples, networks.compositing, networks.longest_comb)
     finished("composite")
     return RenderedRays(colors, bin_probs, samples, rgb, density)

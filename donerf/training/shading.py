@@ -9,7 +9,6 @@ from rich.console import Console
 
 from donerf.config import Config, ShadingTrainingSettings
 from donerf.data.dataset import load_dataset
-from donerf.model.compositing import combs_of
 from donerf.model.pipeline import Networks, render_rays
 from donerf.model.placement import jittered_quantiles
 from donerf.model.shading import ShadingNetwork
@@ -53,7 +52,8 @@ def train_shading(
     shading = ShadingNetwork(config.shading).to(device)
     # The oracle is frozen, so its weights are cast once and not at every step.
     frozen = Networks(oracle).copied_to(device, DTYPES[precision]).oracle
-    networks = Networks(frozen, shading, config.compositing.rule)
+    compositing = config.compositing
+    networks = Networks(frozen, shading, compositing.rule, compositing.longest_comb)
     bins = frozen.settings.bins
     trainer = Trainer(shading, settings, device)
     run = open_run(run_folder, config, trainer, resume, console)
@@ -69,7 +69,7 @@ def train_shading(
         metadata = oracle_scene.metadata
         provenance = metadata.provenance | {"shading": describe(run, precision)}
         metadata = metadata.model_copy(update={"provenance": provenance})
-        networks = Networks(oracle, averaged, config.compositing.rule)
+        networks = Networks(oracle, averaged, compositing.rule, compositing.longest_comb)
         return Scene([SceneCell(cell, networks)], metadata)
 
     try:
@@ -79,7 +79,7 @@ def train_shading(
             batch = bank.draw(
                 rays, trainer.generator, settings.moved_share, settings.moved_distance
             )
-            combs = combs_of(samples, networks.compositing)
+            combs = networks.combs_of(samples)
             u = jittered_quantiles(rays, samples, settings.jitter, trainer.generator, combs)
             with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
                 given = batch.given_probs(settings.placement, bins)

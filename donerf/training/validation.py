@@ -8,7 +8,6 @@ import torch
 
 from donerf.config import Placement, TargetSettings
 from donerf.geometry.depth import s_from_t
-from donerf.model.compositing import combs_of
 from donerf.model.nerf import NerfNetworks, render_nerf_rays
 from donerf.model.pipeline import expect_depth, render_rays
 from donerf.model.placement import place_samples, quantiles
@@ -72,8 +71,7 @@ def shading_quality(
         if bin_probs is None:
             bin_probs = expect_depth(cell.unify(batch.rays), cell, networks.oracle)
         for samples in errors:
-            combs = combs_of(samples, networks.compositing)
-            u = quantiles(len(tile), samples, device, combs)
+            u = quantiles(len(tile), samples, device, networks.combs_of(samples))
             rendered = render_rays(batch.rays, cell, networks, u, bin_probs)
             error = (rendered.composite.color - batch.colors).square().mean(-1)
             errors[samples] += float(error.sum())

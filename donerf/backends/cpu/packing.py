@@ -13,7 +13,7 @@ from donerf.backends.cpu.placement import CHUNK, depth_numbers
 from donerf.backends.folding import Affine, fold_oracle_input, split_direction
 from donerf.config import CompositingRule
 from donerf.geometry.view_cell import ViewCell
-from donerf.model.compositing import DENSITY_UNITS
+from donerf.model.compositing import DENSITY_UNITS, LONGEST_COMB
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
 
@@ -62,6 +62,8 @@ def why_not_served(cell: ViewCell, networks: Networks) -> str | None:
         return "the shading network is not trained yet"
     if networks.shading.settings.shape != "reference":
         return f"the shading shape '{networks.shading.settings.shape}' has no compiled path"
+    if networks.longest_comb != LONGEST_COMB:
+        return f"combs of up to {networks.longest_comb} samples have no compiled path"
     bins = networks.oracle.settings.bins
     return f"{bins} bins are not a multiple of {CHUNK}" if bins % CHUNK else None
 

@@ -27,7 +27,6 @@ from donerf.backends.sample_counts import SampleCounts
 from donerf.geometry.camera import Camera
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
-from donerf.model.compositing import combs_of
 from donerf.model.pipeline import Networks, render_rays
 from donerf.model.placement import quantiles
 from donerf.renderer import StageTimes
@@ -234,7 +233,7 @@ class EagerFrame:
         for pixels in self._kind.tiles():
             clock.start()
             part = slice(pixels.start, pixels.stop)
-            combs = combs_of(self._kind.samples, self._networks.compositing)
+            combs = self._networks.combs_of(self._kind.samples)
             u = quantiles(len(pixels), self._kind.samples, self._device, combs)
             rendered = render_rays(
                 self._rays[part], self._cell, self._networks, u, finished=clock.finished
