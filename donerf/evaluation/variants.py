@@ -140,13 +140,16 @@ ABLATIONS = (
         for kind in ("points", "encoded")
     ),
     Variant("no-sub-bin", "targets to whole bins", {"targets": {"sub_bin": False}}),
+    Variant(
+        "no-moved-oracle-rays", "oracle's rays not moved", {"oracle_training": {"moved_share": 0.0}}
+    ),
     _shaded("published-rule", "published compositing", compositing={"rule": "published"}),
     _shaded(
         "adam", "Adam, no Muon", learning_rate=2e-3, final_learning_rate=2e-5, optimizer="adam"
     ),
     _shaded("exponential", "exponential decay, no warm-up", decay="exponential", warmup_steps=0),
     _shaded("no-average", "weights not averaged", ema_decay=0.0),
-    _shaded("no-moved-rays", "rays not moved", moved_share=0.0),
+    _shaded("no-moved-rays", "shading network's rays not moved", moved_share=0.0),
     _shaded("no-jitter", "samples not jittered", jitter=0.0),
     _shaded("one-count", "trained with 4 samples only", samples=(4,)),
 )
