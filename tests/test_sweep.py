@@ -24,6 +24,7 @@ from donerf.evaluation.sweep import SweepSettings, run_sweep
 from donerf.evaluation.sweep_training import Budget, Trainings, steps_in
 from donerf.evaluation.training_curves import mean_rays, read_curves
 from donerf.evaluation.variants import ABLATIONS, METHODS, choose_variants, narrowed
+from donerf.model.version import code_version, without_prose
 
 ROOT = Path(__file__).resolve().parent.parent
 QUIET = Console(quiet=True)
@@ -138,6 +139,65 @@ def test_numbers_of_other_networks_are_measured_again(config_file: Path, tmp_pat
 
     assert [row.psnr for row in again] == [row.psnr for row in rows]
     assert "measured with other networks before" in console.export_text()
+
+
+@pytest.mark.parametrize("field", ["settings", "code", "sha256"])
+def test_what_changed_since_a_row_was_measured_is_named(
+    field: str, config_file: Path, tmp_path: Path
+):
+    rows, _ = run_sweep(settings_for(config_file, tmp_path), QUIET)
+    old = QualityRow("tiny", "donerf", "ours", 1, psnr=99.0)
+    assert {*rows[0].differences(old)} >= {"settings", "networks", "code of the networks"}
+    write_rows([replace(row, **{field: "another", "psnr": 99.0}) for row in rows], tmp_path)
+    console = Console(record=True, width=200, file=io.StringIO())
+
+    again, _ = run_sweep(settings_for(config_file, tmp_path), console)
+
+    assert [row.psnr for row in again] == [row.psnr for row in rows]
+    word = {"settings": "settings", "code": "code of the networks", "sha256": "networks"}[field]
+    assert f"was measured with other {word} before" in console.export_text()
+
+
+def test_rows_that_stay_are_of_the_same_pictures_and_of_named_origin(
+    config_file: Path, tmp_path: Path
+):
+    run_sweep(settings_for(config_file, tmp_path, "donerf", "uniform"), QUIET)
+    rows = [
+        replace(row, settings="another", code="older") if row.method == "uniform" else row
+        for row in read_rows(tmp_path)
+    ]
+    write_rows(rows, tmp_path)
+    ours = settings_for(config_file, tmp_path, "donerf")
+
+    with pytest.raises(ValueError, match="uniform was on 2 views of 24x18, now it is 1 views"):
+        run_sweep(replace(ours, views=1), QUIET)
+    _, scenes = run_sweep(ours, QUIET)
+
+    (note,) = scenes[0].notes
+    assert "uniform, as measured before, with other settings" in note
+    assert "by other code of the networks (older)" in note
+
+
+def test_a_run_that_another_machine_finished_is_measured_here(config_file: Path, tmp_path: Path):
+    rows, _ = run_sweep(settings_for(config_file, tmp_path), QUIET)
+    for file in tmp_path.glob("tiny/donerf/*/config.toml"):
+        text = file.read_text().replace('device = "cpu"', 'device = "cuda"')
+        file.write_text(text.replace('precision = "fp32"', 'precision = "bf16"'))
+        assert load_config(file).device == "cuda"
+    (tmp_path / "results.json").unlink()
+
+    again, _ = run_sweep(settings_for(config_file, tmp_path, may_train=False), QUIET)
+
+    assert [(row.psnr, row.settings) for row in again] == [(row.psnr, row.settings) for row in rows]
+
+
+def test_the_version_of_the_networks_code_does_not_hang_on_prose():
+    source = 'def f(x):\n    """Doc."""\n    return x + 1  # more\n'
+
+    assert without_prose(source) == without_prose("def f(x):\n\n    return (x + 1)\n")
+    assert without_prose(source) != without_prose(source.replace("1", "2"))
+    assert without_prose('class A:\n    """Doc."""\n') == "class A:\n    pass"
+    assert re.fullmatch("[0-9a-f]{12}", code_version())
 
 
 def test_results_of_another_version_are_refused(config_file: Path, tmp_path: Path):

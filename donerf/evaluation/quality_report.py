@@ -78,8 +78,9 @@ def _section(rows: Sequence[QualityRow], scene: SceneSweep, out: Path) -> str:
     training = out / "plots" / f"{scene.name}_training"
     save_figure(draw_training(scene.curves, scene.name), training, ("png", "svg"))
     save_figure(draw_grid(grid_pictures(scene, rows), scene.edges(), scene.name), grid, ("png",))
+    origins = "".join(f"<p>{escape(note)}.</p>" for note in scene.notes)
     return (
-        f"<h2>{escape(scene.name)}</h2><p>{views}</p>"
+        f"<h2>{escape(scene.name)}</h2><p>{views}</p>{origins}"
         f"{_image(plot.with_suffix('.svg'), 'svg+xml')}{table(methods)}"
         f"{_image(training.with_suffix('.svg'), 'svg+xml')}"
         f"{_image(grid.with_suffix('.png'), 'png')}{_ablations(own)}"

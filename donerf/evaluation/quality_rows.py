@@ -29,6 +29,9 @@ class QualityRow:
     train_tflop:      of the matrix products in these trainings
     train_psnr:       on views that it was trained on; at one sample count
     sha256:           of the networks
+    settings:         digest of all that they were trained with but the budget and the machine
+    code:             version of the networks' code that measured it
+    trained_code:     the same of what trained them, in their order
     note:             why a row was not measured
     """
 
@@ -54,6 +57,9 @@ class QualityRow:
     train_psnr: float | None = None
     train_steps: str = ""
     sha256: str = ""
+    settings: str = ""
+    code: str = ""
+    trained_code: str = ""
     machine: str = ""
     is_ablation: bool = False
     is_bound: bool = False
@@ -64,10 +70,28 @@ class QualityRow:
         """Whether there are numbers in it."""
         return not self.note
 
+    def differences(self, other: QualityRow) -> list[str]:
+        """What keeps two rows of one method from saying the same."""
+        return [
+            what
+            for what, names in _TERMS.items()
+            if any(getattr(self, name) != getattr(other, name) for name in names)
+        ]
+
     def is_same_measurement(self, other: QualityRow) -> bool:
         """Whether both say how the same networks do on the same views."""
-        names = ("scene", "method", "samples", "sha256", "views", "size", "backend", "precision")
-        return all(getattr(self, name) == getattr(other, name) for name in names)
+        places = ("scene", "method", "samples")
+        is_there = all(getattr(self, name) == getattr(other, name) for name in places)
+        return is_there and not self.differences(other)
+
+
+_TERMS = {
+    "settings": ("settings",),
+    "networks": ("sha256",),
+    "code of the networks": ("code",),
+    "views": ("views", "size"),
+    "renderer": ("backend", "precision"),
+}
 
 
 def machine_name() -> str:

@@ -9,7 +9,7 @@ OUT/plots, OUT/report.html          what they say
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,8 +33,9 @@ from donerf.evaluation.training_curves import (
     training_points,
     write_curves,
 )
-from donerf.evaluation.variants import ABLATIONS, Network, Variant, choose_variants
+from donerf.evaluation.variants import ABLATIONS, METHODS, Network, Variant, choose_variants
 from donerf.files import write_atomically
+from donerf.model.version import code_version
 from donerf.renderer import Renderer, make_renderer
 from donerf.scene_file import Scene
 from donerf.training.shading import VALIDATED_COUNTS
@@ -86,6 +87,8 @@ def run_sweep(
         for path in settings.configs
     ]
     for scene in scenes:
+        scene.refuse_other_views(rows, {variant.name for variant in variants})
+    for scene in scenes:
         for variant in variants:
             # Rows of networks that are gone, or of views that are not asked for, are not kept.
             others = [row for row in rows if (row.scene, row.method) != (scene.name, variant.name)]
@@ -96,9 +99,12 @@ def run_sweep(
             write_curves([*curves, *scene.curves], settings.out)
         curves += scene.curves
         scene.curves = [curve for curve in curves if curve.scene == scene.name]
-    asked = {(scene, variant.name) for scene in names for variant in variants}
-    for scene, method in sorted({(row.scene, row.method) for row in rows} - asked):
-        console.print(f"{scene}: {method} as measured before", highlight=False)
+    asked = {(scene.name, variant.name) for scene in scenes for variant in variants}
+    for scene in scenes:
+        scene.note_origins(rows, asked)
+    others = {(row.scene, row.method) for row in rows if row.scene not in names}
+    for name, method in sorted(others):
+        console.print(f"{name}: {method} as measured before", highlight=False)
     return rows, scenes
 
 
@@ -128,6 +134,7 @@ class SceneSweep:
         # Pictures and training views are looked at with so many samples, or what is nearest.
         self.grid_samples = min(settings.samples, key=lambda count: abs(count - 4))
         self.curves: list[TrainingCurve] = []
+        self.notes: list[str] = []
 
     @cached_property
     def training_views(self) -> Dataset:
@@ -147,6 +154,41 @@ class SceneSweep:
         if self.views.distances is None:
             return np.zeros(self.views.colors.shape[1:3], bool)
         return depth_edges(self.views.distances[0])
+
+    def refuse_other_views(self, rows: Sequence[QualityRow], asked: Collection[str]) -> None:
+        """Rows that would stay must be of the pictures that the new ones are of."""
+        height, width = self.views.colors.shape[1:3]
+        views = len(self.views.cameras), (width, height)
+        for row in rows:
+            is_kept = row.scene == self.name and row.method not in asked and row.is_measured
+            if is_kept and (row.views, row.size) != views:
+                raise ValueError(
+                    f"all methods of '{self.name}' must be measured on the same pictures, "
+                    f"{row.method} was on {_pictures(row.views, row.size)}, now it is "
+                    f"{_pictures(*views)}; ask for it too, or name another folder with --out"
+                )
+
+    def note_origins(self, rows: Sequence[QualityRow], asked: Collection[tuple[str, str]]) -> None:
+        """Say, here and in the report, which rows are of other settings or other code."""
+        known = {variant.name: variant for variant in (*METHODS, *ABLATIONS)}
+        own = [row for row in rows if row.scene == self.name]
+        for method, row in {row.method: row for row in own}.items():
+            notes = []
+            if (self.name, method) not in asked:
+                notes.append("as measured before")
+                variant = known.get(method)
+                if variant is None:
+                    notes.append("a method that is no more")
+                elif row.is_measured and row.settings != self.trainings.settings_digest(variant):
+                    notes.append("with other settings than the config's")
+            if row.is_measured and row.code != code_version():
+                notes.append(f"by other code of the networks ({row.code or 'unknown'})")
+            if row.is_measured and {*row.trained_code.split(" + ")} != {row.code}:
+                notes.append(f"trained by other code of the networks ({row.trained_code})")
+            if notes:
+                self.notes.append(f"{self.name}: {method}, {', '.join(notes)}")
+        for note in self.notes:
+            self.console.print(note, highlight=False, markup=False)
 
     def rows_of(self, variant: Variant, known: Sequence[QualityRow]) -> list[QualityRow]:
         """A row for each sample count; those measured before are taken over."""
@@ -195,6 +237,9 @@ class SceneSweep:
             train_tflop=training_cost(runs, scene),
             train_steps=" + ".join(str(part["steps"]) for part in trained),
             sha256=scene.metadata.sha256,
+            settings=self.trainings.settings_digest(variant),
+            code=code_version(),
+            trained_code=" + ".join(part.get("code", "unknown") for part in trained),
             machine=machine_name(),
         )
         if variant not in ABLATIONS:
@@ -210,11 +255,11 @@ class SceneSweep:
             row = replace(blank, samples=samples)
             before = [old for old in known if old.is_same_measurement(row)]
             rows.append(before[0] if before else self._measure(row, variant, scene, renderer))
-        stale = {old.sha256 for old in known if old.sha256} - {scene.metadata.sha256}
-        if stale:
+        changes = {what for old in known if old.is_measured for what in blank.differences(old)}
+        if changes:
             self.console.print(
-                f"{self.name}: {variant.name} was measured with other networks before; those "
-                "numbers are replaced",
+                f"{self.name}: {variant.name} was measured with other "
+                f"{' and other '.join(sorted(changes))} before; those numbers are replaced",
                 highlight=False,
             )
         self._save_picture(variant, scene, renderer)
@@ -269,6 +314,10 @@ class SceneSweep:
         assert frame is not None, "nobody cancels a benchmark"
         picture = frame.image[..., :3].cpu().numpy()
         write_atomically(path, lambda beside: iio.imwrite(beside, picture))
+
+
+def _pictures(views: int, size: tuple[int, int]) -> str:
+    return f"{views} views of {size[0]}x{size[1]}"
 
 
 @dataclass(frozen=True)

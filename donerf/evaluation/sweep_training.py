@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from donerf.evaluation.variants import Network, Variant, narrowed
 from donerf.scene_file import Scene, load_scene
 from donerf.training.nerf import train_nerf
 from donerf.training.oracle import train_oracle
-from donerf.training.run import DivergedError, check_settings, checkpoints, resolve
+from donerf.training.run import DivergedError, check_settings_but_machine, checkpoints
 from donerf.training.shading import train_shading
 
 _TRIAL_STEPS = 40
@@ -79,6 +80,16 @@ class Trainings:
         owner = variant.base or variant.name if network == "oracle" else variant.name
         return self.folder / owner / network
 
+    def settings_digest(self, variant: Variant) -> str:
+        """Of all that a variant's networks are trained with but the budget and the machine."""
+        network: Network = "nerf" if variant.is_nerf else "shading"
+        tree = narrowed(variant.config(self.config, self.samples), network).model_dump(mode="json")
+        for section in ("oracle_training", "shading_training", "nerf_training"):
+            for of_budget in ("steps", "warmup_steps"):
+                del tree[section][of_budget]
+        del tree["device"], tree["precision"]
+        return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
+
     def _trained(self, variant: Variant, network: Network, config: Config) -> Scene:
         run = self.run_folder(variant, network)
         oracle_run = self.run_folder(variant, "oracle") if network == "shading" else None
@@ -91,8 +102,7 @@ class Trainings:
         if not begun and run.exists() and not checkpoints(run):
             shutil.rmtree(run)  # It was killed while it began.
         if begun:
-            resolved = resolve(config, run, True, 1)
-            check_settings(run, resolved)
+            check_settings_but_machine(run, config)  # One that goes on is checked as a whole.
         steps = getattr(config, f"{network}_training").steps
         found, name = checkpoints(run), f"{run.parent.name}/{network}"
         if found and int(found[-1].stem) >= steps:

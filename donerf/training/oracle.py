@@ -11,6 +11,7 @@ from donerf.config import Config
 from donerf.data.dataset import load_dataset
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
+from donerf.model.version import code_version
 from donerf.precision import DTYPES, choose_precision
 from donerf.scene_file import Metadata, Scene, SceneCell
 from donerf.training.batches import RayBank
@@ -92,5 +93,6 @@ def describe(run: Run, precision: str) -> dict[str, object]:
         "cpu_seconds": round(trainer.cpu_seconds, 1),
         "device": trainer.generator.device.type,
         "precision": precision,
+        "code": code_version(),
         "settings": trainer.settings.model_dump(mode="json"),
     }

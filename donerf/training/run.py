@@ -334,6 +334,13 @@ def check_settings(folder: Path, config: Config) -> None:
         )
 
 
+def check_settings_but_machine(folder: Path, config: Config) -> None:
+    """The same for a run that is only read: any machine may measure what another one trained."""
+    begun = load_config(folder / "config.toml")
+    machine = {"device": begun.device, "precision": begun.precision}
+    check_settings(folder, config.model_copy(update=machine))
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a run folder, oldest first."""
     return sorted(path for path in folder.glob("*.donerf") if path.stem.isdigit())
