@@ -11,7 +11,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 Positive = Annotated[int, Field(ge=1)]
 Width = Annotated[int, Field(ge=1, le=4096)]
@@ -86,8 +93,27 @@ class ShadingSettings(Settings):
     """Linear layers of the trunk; of the whole network in the reference shape."""
     width: Width = 128
     """Neurons per hidden layer."""
+    encoding: Literal["frequencies", "hash-grid"] = "frequencies"
+    """Of points. 'hash-grid': learned features from grids join the sines; a larger file."""
     position_frequencies: Frequencies = 10
     direction_frequencies: Frequencies = 4
+    grid_levels: Annotated[int, Field(ge=1, le=32)] = 8
+    """Grids, each finer than the one before by the same factor."""
+    grid_features: Annotated[int, Field(ge=1, le=8)] = 2
+    """Learned numbers at each corner of each grid."""
+    grid_log2_rows: Annotated[int, Field(ge=4, le=19)] = 15
+    """A grid's table has at most 2 to the power of this many rows; more corners share rows."""
+    grid_coarsest: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Cells across the warped space, whose far end is the unit sphere."""
+    grid_finest: Annotated[int, Field(ge=1, le=4096)] = 512
+    """The same, of the last grid."""
+
+    @field_validator("grid_finest")
+    @classmethod
+    def _is_not_coarser(cls, finest: int, info: ValidationInfo) -> int:
+        if finest < (coarsest := info.data.get("grid_coarsest", 1)):
+            raise ValueError(f"be at least grid_coarsest, which is {coarsest}")
+        return finest
 
 
 class NerfSettings(Settings):
@@ -167,6 +193,8 @@ class ShadingTrainingSettings(TrainingSettings):
     """At most: a step with many samples a ray takes fewer rays, so that all cost about the same."""
     jitter: Share = 1.0
     """How much of its stratum a training sample may move in: 0 fixed, 1 all of it."""
+    grid_learning_rate: PositiveFloat = 1e-2
+    """Of a hash grid's features, which are Adam's, at its peak; it goes as the other rate does."""
 
 
 class NerfTrainingSettings(TrainingSettings):
@@ -235,7 +263,7 @@ def explain(error: ValidationError, source: str) -> str:
         return f"unknown setting '{name}' in {source}; {hint}"
     more = len(error.errors()) - 1
     tail = f" (and {more} more)" if more else ""
-    must = fault["msg"].removeprefix("Input ").removeprefix("should ")
+    must = fault["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("should ")
     return f"'{name}' must {must}, got {fault['input']!r} in {source}{tail}"
 
 

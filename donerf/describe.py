@@ -12,6 +12,7 @@ from torch import nn
 from donerf.model.compositing import LONGEST_COMB
 from donerf.model.nerf import NerfNetworks
 from donerf.model.pipeline import Networks
+from donerf.model.shading import ShadingNetwork
 from donerf.scene_file import Scene, SceneCell
 
 
@@ -66,7 +67,26 @@ def _describe_model(model: Networks | NerfNetworks) -> list[tuple[str, str]]:
     return [
         ("oracle", f"{kind.layers} x {kind.width}, {kind.bins} bins, {_size(model.oracle)}"),
         ("shading", shading),
+        *_describe_grid(model.shading),
         ("compositing", _compositing(model)),
+    ]
+
+
+def _describe_grid(shading: ShadingNetwork | None) -> list[tuple[str, str]]:
+    """A hash grid, if points go through one; what it costs is read, no arithmetic."""
+    if shading is None or shading.grid is None:
+        return []
+    grid = shading.grid
+    stored = 2e-6 * sum(table.numel() for table in grid.tables)
+    rows = max(len(table) for table in grid.tables)
+    return [
+        (
+            "hash grid",
+            f"{len(grid.cells)} levels of {grid.cells[0]} to {grid.cells[-1]} cells across, "
+            f"{shading.settings.grid_features} features, tables of {rows:,} rows at most: "
+            f"{stored:.2f} MB of the file; a sample reads {grid.bytes_per_point} bytes of them, "
+            "which MFLOP a pixel do not count",
+        )
     ]
 
 

@@ -142,7 +142,7 @@ STEPS = {
 def save_scene(scene: Scene, path: Path) -> None:
     """Write a .donerf file, beside its final name first."""
     tensors = {
-        name: tensor.detach().float().contiguous().cpu()
+        name: tensor.detach().to(_stored_dtype(name)).contiguous().cpu()
         for i, cell in enumerate(scene.cells)
         for part, network in _parts(cell.model)
         for name, tensor in _named(network, f"cells.{i}.{part}.")
@@ -322,6 +322,11 @@ def _parts(networks: Networks | NerfNetworks) -> list[tuple[str, nn.Module]]:
 
 def _named(network: nn.Module, prefix: str) -> list[tuple[str, Tensor]]:
     return [(prefix + name, parameter) for name, parameter in network.named_parameters()]
+
+
+def _stored_dtype(name: str) -> torch.dtype:
+    """A hash grid's tables are most of a file that has one, and half precision serves them."""
+    return torch.float16 if ".grid." in name else torch.float32
 
 
 def _sha256(tensors: dict[str, Tensor], document: str) -> str:

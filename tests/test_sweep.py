@@ -243,8 +243,10 @@ def test_each_ablation_changes_one_setting_or_none(config_file: Path):
             if values[key] != changed[section][key]
         ]
         # Another optimizer or decay brings the learning rates that suit it.
-        of_loop = {("shading_training", key) for key in ("optimizer", "decay")}
-        assert len(differences) <= 1 or of_loop & {*differences}, variant.name
+        brings_more = {("shading_training", key) for key in ("optimizer", "decay")}
+        # A grid takes the place of the sines.
+        brings_more |= {("shading", "encoding")}
+        assert len(differences) <= 1 or brings_more & {*differences}, variant.name
 
 
 @pytest.mark.parametrize("variant", ABLATIONS, ids=lambda variant: variant.name)
@@ -263,7 +265,7 @@ def test_each_ablation_trains_and_keeps_its_switch_in_the_file(
     assert cell.warp == wanted.cell.warp
     assert (cell.log_scale is None) == (wanted.cell.depth == "linear")
     assert networks.oracle.settings == wanted.oracle
-    assert networks.shading is not None
+    assert networks.shading is not None and networks.shading.settings == wanted.shading
 
 
 def test_uniform_samples_are_trained_as_one_chain_with_every_count_asked_for(

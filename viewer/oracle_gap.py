@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch.nn import Linear
+
 from donerf import Scene
 from donerf.evaluation.metrics import psnr
 from donerf.renderer import Placement
@@ -12,8 +14,8 @@ from viewer.rendering import Picture
 def oracle_cost(scene: Scene) -> float:
     """How many samples a ray could have instead of its question to the oracle.
 
-    By the networks' weights, each of which is multiplied once: a time would depend on what else
-    the machine does just then. 0 where there is no oracle or nothing is shaded.
+    By the weights of their matrices, each of which is multiplied once: a time would depend on what
+    else the machine does just then. 0 where there is no oracle or nothing is shaded.
     """
     if scene.metadata.kind != "donerf":
         return 0.0
@@ -21,7 +23,7 @@ def oracle_cost(scene: Scene) -> float:
     if networks.shading is None:
         return 0.0
     oracle, shading = (
-        sum(parameter.numel() for parameter in network.parameters())
+        sum(part.weight.numel() for part in network.modules() if isinstance(part, Linear))
         for network in (networks.oracle, networks.shading)
     )
     return oracle / shading

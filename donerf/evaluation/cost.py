@@ -81,7 +81,9 @@ def ray_cost(scene: Scene) -> RayCost:
 
 
 def parameter_mflop(scene: Scene, samples: int, placement: Placement = "oracle") -> float:
-    """2 (oracle + S shading) of all parameters, biases too: how the paper counts a pixel.
+    """2 (oracle + S shading) of all layers' parameters, biases too: how the paper counts a pixel.
+
+    What a hash grid looks up is read, not multiplied by a matrix, and is not in it.
 
     The coarse and the fine network of a NeRF are asked for the coarse samples, the fine one for
     its own as well.
@@ -100,7 +102,7 @@ def product_mflop(network: nn.Module) -> float:
 
 
 def _parameters(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
+    return sum(p.numel() for layer in linear_layers(network) for p in layer.parameters())
 
 
 def unfused_numbers(networks: Networks, work: Work) -> float:

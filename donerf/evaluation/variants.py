@@ -152,6 +152,12 @@ ABLATIONS = (
     _shaded("no-moved-rays", "shading network's rays not moved", moved_share=0.0),
     _shaded("no-jitter", "samples not jittered", jitter=0.0),
     _shaded("one-count", "trained with 4 samples only", samples=(4,)),
+    Variant(
+        "hash-grid",
+        "hash grid, no sines",
+        {"shading": {"encoding": "hash-grid", "position_frequencies": 0}},
+        base="donerf",
+    ),
 )
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from donerf.config import ShadingSettings
 from donerf.model.encoding import encode, encoded_size
+from donerf.model.hash_grid import HashGrid
 from donerf.model.layers import linear_relu
 
 
@@ -16,13 +17,17 @@ class ShadingNetwork(nn.Module):
     'reference':  `layers` linear layers; the encoded direction joins at the last one (DONeRF)
     'nerf':       a trunk of `layers` with the point joining again in its middle, density from
                   the trunk, color from a branch of half the width that sees the direction
+
+    With the encoding 'hash-grid' learned features of the point join its sines and cosines.
     """
 
     def __init__(self, settings: ShadingSettings) -> None:
         super().__init__()
         self.settings = settings
         width, layers = settings.width, settings.layers
+        self.grid = HashGrid(settings) if settings.encoding == "hash-grid" else None
         point = encoded_size(3, settings.position_frequencies)
+        point += self.grid.features if self.grid is not None else 0
         direction = encoded_size(3, settings.direction_frequencies)
         is_nerf = settings.shape == "nerf"
         self.skip = layers // 2 + 1 if is_nerf else None
@@ -51,8 +56,8 @@ class ShadingNetwork(nn.Module):
         returns:     rgb (R, S, 3) before the sigmoid; density (R, S) before the softplus, or
                      the ReLU of the published rule; both in the precision of the weights
         """
-        dtype = next(self.parameters()).dtype
-        point = encode(points.flatten(0, 1), self.settings.position_frequencies, dtype)
+        dtype = next(self.trunk.parameters()).dtype
+        point = self._encode_points(points.flatten(0, 1), dtype)
         direction = encode(directions, self.settings.direction_frequencies, dtype)
         x = point
         for i, layer in enumerate(self.trunk):
@@ -66,6 +71,11 @@ class ShadingNetwork(nn.Module):
             return self.rgb(x).unflatten(0, (rays, samples)), density
         x = _with_direction(self.output, x, direction, samples).unflatten(0, (rays, samples))
         return x[..., :3], x[..., 3]
+
+    def _encode_points(self, points: Tensor, dtype: torch.dtype) -> Tensor:
+        """(N, 3) to (N, inputs of the trunk)."""
+        sines = encode(points, self.settings.position_frequencies, dtype)
+        return sines if self.grid is None else torch.cat((sines, self.grid(points)), dim=-1)
 
 
 class DistanceShading(nn.Module):

@@ -27,9 +27,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from donerf.config import Config, TrainingSettings, load_config
+from donerf.config import Config, ShadingTrainingSettings, TrainingSettings, load_config
 from donerf.files import append_line, write_tensors, write_text
 from donerf.memory import keep_freed_memory
+from donerf.model.hash_grid import HashGrid
 from donerf.model.nerf import NerfNetworks
 from donerf.model.oracle import DepthOracle
 from donerf.model.shading import ShadingNetwork
@@ -85,7 +86,7 @@ class Trainer:
         loss.backward()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate(self.step)
+                group["lr"] = self.learning_rate(self.step) * group.get("factor", 1.0)
             optimizer.step()
         self.step += 1
         # Early on the average forgets faster, or it would remember the initialization.
@@ -139,18 +140,30 @@ def optimizers_for(
     """Muon for the hidden matrices and Adam for the rest, or Adam for all.
 
     Muon makes every direction of a matrix learn at the same speed; Adam alone takes several times
-    the steps to the same quality.
+    the steps to the same quality. A hash grid's tables are no matrices: their rows are features of
+    many places, most of which no ray of a step has seen.
     """
     rate = settings.learning_rate
+    tables = [p for m in network.modules() if isinstance(m, HashGrid) for p in m.parameters()]
+    known = {id(table) for table in tables}
+    layers = [p for p in network.parameters() if id(p) not in known]
+    optimizers: list[torch.optim.Optimizer]
     if settings.optimizer == "adam":
-        return [torch.optim.Adam(network.parameters(), lr=rate, fused=True)]
-    outputs = {id(layer.weight) for layer in network.output_layers()}
-    hidden = [p for p in network.parameters() if p.ndim == 2 and id(p) not in outputs]
-    others = [p for p in network.parameters() if p.ndim != 2 or id(p) in outputs]
-    return [
-        torch.optim.Muon(hidden, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.Adam(others, lr=rate, eps=1e-15, fused=True),
-    ]
+        optimizers = [torch.optim.Adam(layers, lr=rate, fused=True)]
+    else:
+        outputs = {id(layer.weight) for layer in network.output_layers()}
+        hidden = [p for p in layers if p.ndim == 2 and id(p) not in outputs]
+        others = [p for p in layers if p.ndim != 2 or id(p) in outputs]
+        optimizers = [
+            torch.optim.Muon(hidden, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.Adam(others, lr=rate, eps=1e-15, fused=True),
+        ]
+    if tables:
+        assert isinstance(settings, ShadingTrainingSettings), "only points of shading have a grid"
+        factor = settings.grid_learning_rate / rate
+        group = {"params": tables, "factor": factor}
+        optimizers.append(torch.optim.Adam([group], lr=rate, eps=1e-15, fused=True))
+    return optimizers
 
 
 class DivergedError(ValueError):

@@ -64,6 +64,8 @@ def why_not_served(cell: ViewCell, networks: Networks) -> str | None:
         return f"the shading shape '{networks.shading.settings.shape}' has no compiled path"
     if networks.longest_comb != LONGEST_COMB:
         return f"combs of up to {networks.longest_comb} samples have no compiled path"
+    if networks.shading.settings.encoding != "frequencies":
+        return f"the encoding '{networks.shading.settings.encoding}' has no compiled path"
     bins = networks.oracle.settings.bins
     return f"{bins} bins are not a multiple of {CHUNK}" if bins % CHUNK else None
 

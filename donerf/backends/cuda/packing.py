@@ -164,6 +164,8 @@ def why_not(oracle: DepthOracle, shading: ShadingNetwork | None) -> str | None:
         return "its oracle answers with one depth"
     if shading.settings.shape != "reference":
         return f"its shading network has the shape '{shading.settings.shape}'"
+    if shading.settings.encoding != "frequencies":
+        return f"its points have the encoding '{shading.settings.encoding}'"
     width = max(oracle.settings.width, shading.settings.width)
     if width > _WIDTHS[-1]:
         return f"its layers are {width} wide, {_WIDTHS[-1]} is the most"
