@@ -172,6 +172,8 @@ class TrainingSettings(Settings):
     """Share of rays that look at their pixel's surface point from a moved origin."""
     moved_distance: Annotated[float, Field(ge=0, le=1)] = 0.15
     """How far an origin moves at most, per axis, as a share of the cell's edges."""
+    hard_rays: Share = 0.0
+    """Share of rays through places in proportion to their last error; the rest anywhere."""
     checkpoint_every: Positive = 1000
     """Steps between checkpoints and quality on the validation views."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -193,6 +195,8 @@ class ShadingTrainingSettings(TrainingSettings):
     """At most: a step with many samples a ray takes fewer rays, so that all cost about the same."""
     jitter: Share = 1.0
     """How much of its stratum a training sample may move in: 0 fixed, 1 all of it."""
+    depth_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Of the squared error in normalized depth, beside that in color; 0: color alone."""
     grid_learning_rate: PositiveFloat = 1e-2
     """Of a hash grid's features, which are Adam's, at its peak; it goes as the other rate does."""
 
@@ -206,6 +210,8 @@ class NerfTrainingSettings(TrainingSettings):
     learning_rate: PositiveFloat = 2e-3
     moved_share: Annotated[float, Field(ge=0, le=0)] = 0.0
     """A moved origin needs true depth."""
+    hard_rays: Annotated[float, Field(ge=0, le=0)] = 0.0
+    """The baseline is trained as published."""
 
 
 class Config(Settings):

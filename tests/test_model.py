@@ -25,7 +25,7 @@ from donerf.model.placement import (
     uniform_probs,
 )
 from donerf.model.shading import ShadingNetwork
-from donerf.training.losses import shading_loss
+from donerf.training.losses import color_error, depth_error
 from donerf.training.targets import bin_targets, screen_weights
 
 CELL = ViewCell(
@@ -205,7 +205,28 @@ def test_a_published_ray_whose_densities_are_negative_ends_nowhere():
     )
 
     assert result.opacity == 0
-    assert shading_loss(result, result.color) == 10
+    assert color_error(result, result.color).tolist() == [10]
+
+
+def test_the_error_in_depth_by_hand():
+    s = torch.tensor([[0.2, 0.4, 0.6]]).repeat(3, 1)
+    samples = Samples(s * 20, s)
+    transparent_then_half = torch.tensor([[-30.0, 0.0, 0.0]]).repeat(3, 1)
+    half = math.log(2) / (0.2 * DENSITY_UNITS)  # The density that makes the second one so.
+    transparent_then_half[:, 1] = math.log(math.expm1(half))
+    result = composite(torch.zeros(3, 3, 3), transparent_then_half, samples)
+    assert_close(result.weights[0], torch.tensor([0.0, 0.5, 0.5]))
+
+    # Depths that are composited, that lie before all samples, and behind all: the background.
+    error = depth_error(result, samples, torch.tensor([0.5, 0.1, 1.0]))
+    assert_close(error, torch.tensor([0.0, 0.3**2, 0.1**2]))
+
+
+def test_one_sample_has_no_depth_to_learn():
+    samples = Samples(torch.tensor([[8.0]]), torch.tensor([[0.4]]))
+    result = composite(torch.zeros(1, 1, 3), torch.zeros(1, 1), samples)
+
+    assert depth_error(result, samples, torch.tensor([0.7])).tolist() == [0]
 
 
 def test_the_background_is_seen_through_transparent_samples():

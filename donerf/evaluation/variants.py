@@ -152,6 +152,13 @@ ABLATIONS = (
     _shaded("no-moved-rays", "shading network's rays not moved", moved_share=0.0),
     _shaded("no-jitter", "samples not jittered", jitter=0.0),
     _shaded("one-count", "trained with 4 samples only", samples=(4,)),
+    _shaded("hard-rays", "half of the rays at errors", hard_rays=0.5),
+    _shaded("depth-loss", "error in depth too", depth_weight=10.0),
+    Variant(
+        "oracle-hard-rays",
+        "oracle: half of the rays at errors",
+        {"oracle_training": {"hard_rays": 0.5}},
+    ),
     Variant(
         "hash-grid",
         "hash grid, no sines",

@@ -17,6 +17,7 @@ from donerf.geometry.depth import s_from_t, t_from_s
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
 from donerf.model.placement import true_bin_probs, uniform_probs
+from donerf.training.hard_rays import ErrorMap
 
 _CODES = 65534
 _BACKGROUND_CODE = 32767
@@ -83,11 +84,28 @@ class RayBank:
     def __len__(self) -> int:
         return self.codes.numel()
 
+    def error_map(self, hard_rays: float) -> ErrorMap | None:
+        """Remembers errors at these pixels; None where no ray is drawn by them."""
+        if hard_rays == 0:
+            return None
+        return ErrorMap((self.views, self.height, self.width), hard_rays, self.device)
+
     def draw(
-        self, rays: int, generator: torch.Generator, moved_share: float, moved_distance: float
+        self,
+        rays: int,
+        generator: torch.Generator,
+        moved_share: float,
+        moved_distance: float,
+        errors: ErrorMap | None = None,
     ) -> Batch:
-        """Rays through random pixels; some of them look at their surface from elsewhere."""
-        pixels = torch.randint(len(self), (rays,), device=self.device, generator=generator)
+        """Rays through random pixels; some of them look at their surface from elsewhere.
+
+        errors:  where pixels are drawn more often; None: all alike
+        """
+        if errors is None:
+            pixels = torch.randint(len(self), (rays,), device=self.device, generator=generator)
+        else:
+            pixels = errors.draw(rays, generator)
         batch = self.batch_of(pixels)
         moved = int(rays * moved_share)
         if moved == 0 or moved_distance == 0:

@@ -35,7 +35,8 @@ def train_oracle(config: Config, run_folder: Path, resume: bool, console: Consol
 
     torch.manual_seed(settings.seed)
     oracle = DepthOracle(config.oracle).to(device)
-    trainer = Trainer(oracle, settings, device)
+    errors = bank.error_map(settings.hard_rays)
+    trainer = Trainer(oracle, settings, device, errors)
     run = open_run(run_folder, config, trainer, resume, console)
     run.show(
         f"oracle: {bank.views} views, {len(bank) / 1e6:.1f} M rays, "
@@ -61,10 +62,14 @@ def train_oracle(config: Config, run_folder: Path, resume: bool, console: Consol
                 trainer.generator,
                 settings.moved_share,
                 settings.moved_distance,
+                errors,
             )
             with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
                 logits = oracle(cell.unify(batch.rays), cell)
-            loss = answer_loss(logits, batch, bank, config.oracle, config.targets)
+            ray_losses = answer_loss(logits, batch, bank, config.oracle, config.targets)
+            if errors is not None:
+                errors.note(batch.pixels, ray_losses)
+            loss = ray_losses.mean()
             trainer.update(loss)
             run.report(loss, settings.rays_per_step)
             if run.is_due():

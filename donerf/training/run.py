@@ -36,6 +36,7 @@ from donerf.model.oracle import DepthOracle
 from donerf.model.shading import ShadingNetwork
 from donerf.precision import choose_device, choose_precision
 from donerf.scene_file import Scene, load_scene, save_scene
+from donerf.training.hard_rays import ErrorMap
 
 _KEPT_CHECKPOINTS = 2
 _REPORT_SECONDS = 0.5
@@ -45,6 +46,7 @@ _NAMES = {DepthOracle: "oracle", ShadingNetwork: "shading", NerfNetworks: "NeRF"
 class Trainer:
     """A network on its way: optimizer, averaged weights, learning rate, random state.
 
+    errors:  where the hard rays are, which a resumed training must know
     seconds:      by the clock on the wall
     cpu_seconds:  of one core, all cores together; stands still where other work is done instead
     """
@@ -54,9 +56,10 @@ class Trainer:
         network: DepthOracle | ShadingNetwork | NerfNetworks,
         settings: TrainingSettings,
         device: torch.device,
+        errors: ErrorMap | None = None,
     ) -> None:
         keep_freed_memory()
-        self.network, self.settings = network, settings
+        self.network, self.settings, self.errors = network, settings, errors
         self.parameters = dict(network.named_parameters())
         self.averaged = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.optimizers = optimizers_for(network, settings)
@@ -107,6 +110,8 @@ class Trainer:
         for i, optimizer in enumerate(self.optimizers):
             for index, values in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{i}.{index}.{key}": v for key, v in values.items()}
+        if self.errors is not None:
+            tensors["errors"] = self.errors.errors
         tensors["random"] = self.generator.get_state()
         tensors["step"] = torch.tensor(self.step)
         tensors["rays"] = torch.tensor(self.rays)
@@ -127,6 +132,8 @@ class Trainer:
         for optimizer, state in zip(self.optimizers, states, strict=True):
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": state, "param_groups": groups})
+        if self.errors is not None:
+            self.errors.errors.copy_(tensors["errors"])
         self.generator.set_state(tensors["random"])
         self.step = int(tensors["step"])
         self.rays = int(tensors["rays"])

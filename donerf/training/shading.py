@@ -55,7 +55,8 @@ def train_shading(
     compositing = config.compositing
     networks = Networks(frozen, shading, compositing.rule, compositing.longest_comb)
     bins = frozen.settings.bins
-    trainer = Trainer(shading, settings, device)
+    errors = bank.error_map(settings.hard_rays)
+    trainer = Trainer(shading, settings, device, errors)
     run = open_run(run_folder, config, trainer, resume, console)
     run.show(
         f"shading: {bank.views} views, {len(bank) / 1e6:.1f} M rays, "
@@ -77,14 +78,17 @@ def train_shading(
             samples = draw_sample_count(settings.samples, trainer.generator)
             rays = rays_of_step(settings, samples)
             batch = bank.draw(
-                rays, trainer.generator, settings.moved_share, settings.moved_distance
+                rays, trainer.generator, settings.moved_share, settings.moved_distance, errors
             )
             combs = networks.combs_of(samples)
             u = jittered_quantiles(rays, samples, settings.jitter, trainer.generator, combs)
             with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
                 given = batch.given_probs(settings.placement, bins)
                 rendered = render_rays(batch.rays, cell, networks, u, given)
-            loss = shading_loss(rendered.composite, batch.colors)
+            ray_losses = shading_loss(rendered, batch, settings.depth_weight)
+            if errors is not None:
+                errors.note(batch.pixels, ray_losses)
+            loss = ray_losses.mean()
             trainer.update(loss)
             run.report(loss, rays)
             if run.is_due():

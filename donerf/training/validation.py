@@ -40,7 +40,7 @@ def oracle_quality(
         unified, bins = cell.unify(batch.rays), oracle.settings.bins
         logits = oracle(unified, cell)
         error = answer_loss(logits, batch, bank, oracle.settings, targets)
-        loss += float(error) * len(pixels)
+        loss += float(error.sum())
         bin_probs = expect_depth(unified, cell, oracle)
         samples = place_samples(bin_probs, quantiles(len(pixels), 4, device), cell)
         s = s_from_t(samples.t, cell.unified_range, cell.log_scale)
