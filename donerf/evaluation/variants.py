@@ -29,6 +29,7 @@ class Variant:
     base:       the variant whose oracle it stands on; None: it trains its own
     is_bound:   it is told what no renderer knows, and bounds what one can reach
     counts:     samples per ray that it is trained for; None: all that are asked for
+    teacher:    the variant that colors a share of its rays; it must stand on the same oracle
     is_matched: it takes more steps than ours where its batches are smaller, and fewer where they
                 are larger: so both see the same number of rays
     """
@@ -38,6 +39,7 @@ class Variant:
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     placement: Placement = "oracle"
     base: str | None = None
+    teacher: str | None = None
     is_nerf: bool = False
     is_bound: bool = False
     counts: tuple[int, ...] | None = None
@@ -136,7 +138,13 @@ ABLATIONS = (
         {"shading": {"encoding": "hash-grid", "position_frequencies": 0}},
         base="donerf",
     ),
+    Variant("taught", "taught by the hash grid", base="donerf", teacher="hash-grid"),
 )
+
+
+def variant_named(name: str) -> Variant:
+    """Of all methods and ablations."""
+    return {variant.name: variant for variant in (*METHODS, *ABLATIONS)}[name]
 
 
 def choose_variants(methods: tuple[str, ...], ablations: bool) -> tuple[Variant, ...]:
