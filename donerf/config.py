@@ -191,7 +191,7 @@ class ShadingTrainingSettings(TrainingSettings):
     """At most: a step with many samples a ray takes fewer rays, so that all cost about the same."""
     jitter: Share = 1.0
     """How much of its stratum a training sample may move in: 0 fixed, 1 all of it."""
-    grid_learning_rate: PositiveFloat = 1e-2
+    grid_learning_rate: PositiveFloat = 3e-2
     """Of a hash grid's features, which are Adam's, at its peak; it goes as the other rate does."""
     teacher: Path | None = None
     """A better scene file of the same cell, which colors rays that no camera took; none if not
