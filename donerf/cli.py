@@ -121,7 +121,7 @@ class QualityOptions:
     out: Annotated[Path, arg(metavar="DIR")]
     """folder of runs, results and report; what is done there already is taken over"""
     methods: str = "donerf,uniform,true-depth,regression,recipe,nerf,nerf-log-warp"
-    """by name, with commas between"""
+    """by name, with commas between; single ablations can be named too"""
     samples: str = "1,2,4,8,16"
     """samples per ray, of the methods that have a choice"""
     ablations: bool = False

@@ -197,8 +197,15 @@ class ShadingTrainingSettings(TrainingSettings):
     """How much of its stratum a training sample may move in: 0 fixed, 1 all of it."""
     depth_weight: Annotated[float, Field(ge=0)] = 0.0
     """Of the squared error in normalized depth, beside that in color; 0: color alone."""
-    grid_learning_rate: PositiveFloat = 1e-2
+    grid_learning_rate: PositiveFloat = 3e-2
     """Of a hash grid's features, which are Adam's, at its peak; it goes as the other rate does."""
+    teacher: Path | None = None
+    """A better scene file of the same cell, which colors rays that no camera took; none if not
+    given."""
+    teacher_share: Share = 0.5
+    """Share of a step's rays that the teacher colors."""
+    teacher_samples: Annotated[int, Field(ge=1, le=256)] = 8
+    """Per ray of the teacher."""
 
 
 class NerfTrainingSettings(TrainingSettings):

@@ -20,10 +20,17 @@ from donerf.evaluation.metrics import compare, psnr
 from donerf.evaluation.quality_plots import COSTS, METRICS, fullest_window, pareto_front
 from donerf.evaluation.quality_report import comparable, table
 from donerf.evaluation.quality_rows import QualityRow, read_rows, write_rows
-from donerf.evaluation.sweep import SweepSettings, run_sweep
+from donerf.evaluation.sweep import SceneSweep, SweepSettings, run_sweep
 from donerf.evaluation.sweep_training import Budget, Trainings, steps_in
-from donerf.evaluation.training_curves import mean_rays, read_curves
-from donerf.evaluation.variants import ABLATIONS, METHODS, choose_variants, narrowed
+from donerf.evaluation.training_curves import mean_rays, read_curves, training_cost
+from donerf.evaluation.variants import (
+    ABLATIONS,
+    METHODS,
+    Network,
+    choose_variants,
+    narrowed,
+    variant_named,
+)
 from donerf.model.version import code_version, without_prose
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -280,6 +287,27 @@ def test_uniform_samples_are_trained_as_one_chain_with_every_count_asked_for(
     begun = load_config(tmp_path / "uniform/shading/config.toml")
     assert begun.shading_training.samples == (1, 64, 128)
     assert [networks.combs_of(count) for count in (64, 128, 256)] == [1, 1, 2]
+
+
+def test_a_taught_variant_trains_its_teacher_and_pays_for_it(config_file: Path, tmp_path: Path):
+    settings = settings_for(config_file, tmp_path, budget=Budget(oracle_steps=1, shading_steps=1))
+    sweep = SceneSweep("tiny", load_config(config_file), settings, QUIET)
+    taught, grid = variant_named("taught"), variant_named("hash-grid")
+
+    student, teacher = sweep.trainings.scene_of(taught), sweep.trainings.scene_of(grid)
+    assert student.metadata.provenance["teacher"]["sha256"] == teacher.metadata.sha256
+    assert student.cells[0].networks.shading is not None
+    assert student.cells[0].networks.shading.settings.encoding == "frequencies"
+
+    own: dict[Network, Path] = {"shading": tmp_path / "tiny/hash-grid/shading"}
+    alone, teachers = training_cost(sweep.runs(taught), student), training_cost(own, teacher)
+    seconds, tflop = sweep.training_cost(taught, student)
+    assert tflop == pytest.approx(alone + teachers)
+    assert seconds == pytest.approx(
+        sum(student.metadata.provenance[part]["seconds"] for part in ("oracle", "shading"))
+        + teacher.metadata.provenance["shading"]["seconds"]
+    )
+    assert (row := sweep.rows_of(taught, [])[0]).train_tflop == tflop and row.psnr is not None
 
 
 def test_other_sections_of_a_config_do_not_end_a_run(config_file: Path):

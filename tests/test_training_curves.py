@@ -26,7 +26,7 @@ from donerf.model.nerf import NerfNetworks
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
 from donerf.model.shading import ShadingNetwork
-from donerf.scene_file import Metadata, Scene, SceneCell
+from donerf.scene_file import Metadata, Scene, SceneCell, save_scene
 from donerf.training.run import to_toml
 
 
@@ -77,6 +77,19 @@ def test_an_oracle_that_is_not_asked_costs_nothing(scene: Scene):
 
     oracle = product_mflop(scene.cells[0].networks.oracle)
     assert asked - even == pytest.approx(8192 * oracle * 1e-6)
+
+
+def test_a_teacher_is_paid_for_by_the_ray(scene: Scene, tmp_path: Path):
+    save_scene(scene, tmp_path / "teacher.donerf")
+    lesson = {"teacher": tmp_path / "teacher.donerf", "teacher_share": 0.25, "teacher_samples": 6}
+    taught, alone = (
+        step_tflop(config_of(samples=[4], **given), "shading", scene) for given in (lesson, {})
+    )
+
+    networks = scene.cells[0].networks
+    assert networks.shading is not None
+    per_ray = product_mflop(networks.oracle) + 6 * product_mflop(networks.shading)
+    assert taught - alone == pytest.approx(8192 * 0.25 * per_ray * 1e-6)
 
 
 def test_a_nerf_pays_for_its_coarse_samples_twice(cell):

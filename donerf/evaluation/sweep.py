@@ -33,7 +33,14 @@ from donerf.evaluation.training_curves import (
     training_points,
     write_curves,
 )
-from donerf.evaluation.variants import ABLATIONS, METHODS, Network, Variant, choose_variants
+from donerf.evaluation.variants import (
+    ABLATIONS,
+    METHODS,
+    Network,
+    Variant,
+    choose_variants,
+    variant_named,
+)
 from donerf.files import write_atomically
 from donerf.model.version import code_version
 from donerf.renderer import Renderer, make_renderer
@@ -143,7 +150,7 @@ class SceneSweep:
         return some_views(load_dataset(scene.folder, "train", scene.downscale), _TRAINING_VIEWS)
 
     def runs(self, variant: Variant) -> dict[Network, Path]:
-        """The trainings that a variant's pictures stand on, in their order."""
+        """The trainings that a variant's pictures stand on, in their order; not its teacher's."""
         networks: tuple[Network, ...] = ("nerf",) if variant.is_nerf else ("oracle", "shading")
         if variant.placement != "oracle":
             networks = ("shading",)  # The file has an oracle, which it never asks.
@@ -200,7 +207,8 @@ class SceneSweep:
             is_ablation=variant in ABLATIONS,
             is_bound=variant.is_bound,
         )
-        if variant in ABLATIONS and variant.config(self.config) == self.config:
+        is_same = variant.teacher is None and variant.config(self.config) == self.config
+        if variant in ABLATIONS and is_same:
             return [replace(blank, note="this is what the config says already: see donerf")]
         try:
             scene = self.trainings.scene_of(variant)
@@ -227,14 +235,15 @@ class SceneSweep:
         info = renderer.info
         runs = self.runs(variant)
         trained = [scene.metadata.provenance[part] for part in runs]
+        seconds, tflop = self.training_cost(variant, scene)
         blank = replace(
             blank,
             backend=info.backend,
             precision=info.precision,
             views=len(self.views.cameras),
             size=(width, height),
-            train_seconds=sum(part["seconds"] for part in trained),
-            train_tflop=training_cost(runs, scene),
+            train_seconds=seconds,
+            train_tflop=tflop,
             train_steps=" + ".join(str(part["steps"]) for part in trained),
             sha256=scene.metadata.sha256,
             settings=self.trainings.settings_digest(variant),
@@ -264,6 +273,20 @@ class SceneSweep:
             )
         self._save_picture(variant, scene, renderer)
         return rows
+
+    def training_cost(self, variant: Variant, scene: Scene) -> tuple[float, float]:
+        """Seconds and TFLOP of all trainings that a variant stands on, its teacher's among them."""
+        runs = self.runs(variant)
+        seconds = sum(scene.metadata.provenance[part]["seconds"] for part in runs)
+        tflop = training_cost(runs, scene)
+        if variant.teacher is None:
+            return seconds, tflop
+        teacher = variant_named(variant.teacher)
+        taught_by = self.trainings.scene_of(teacher)
+        # Its oracle is the student's too, and paid for once.
+        own: dict[Network, Path] = {"shading": self.trainings.run_folder(teacher, "shading")}
+        seconds += taught_by.metadata.provenance["shading"]["seconds"]
+        return seconds, tflop + training_cost(own, taught_by)
 
     def counts(self, variant: Variant, renderer: Renderer) -> tuple[int, ...]:
         """Samples a ray that a variant is measured at."""

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from donerf.config import Config, load_config
 from donerf.evaluation.training_curves import mean_rays
-from donerf.evaluation.variants import Network, Variant, narrowed
+from donerf.evaluation.variants import Network, Variant, narrowed, variant_named
 from donerf.scene_file import Scene, load_scene
 from donerf.training.nerf import train_nerf
 from donerf.training.oracle import train_oracle
@@ -70,10 +70,19 @@ class Trainings:
     def scene_of(self, variant: Variant) -> Scene:
         """The trained scene of a variant; NotTrainedError where it is missing or unfinished."""
         config = variant.config(self.config, self.samples)
+        if variant.teacher is not None:
+            config = self._with_teacher(config, variant_named(variant.teacher))
         if variant.is_nerf:
             return self._trained(variant, "nerf", config)
         self._trained(variant, "oracle", config)
         return self._trained(variant, "shading", config)
+
+    def _with_teacher(self, config: Config, teacher: Variant) -> Config:
+        """The config with a trained teacher's file in it."""
+        self.scene_of(teacher)
+        file = checkpoints(self.run_folder(teacher, "shading"))[-1]
+        training = config.shading_training.model_copy(update={"teacher": file})
+        return config.model_copy(update={"shading_training": training})
 
     def run_folder(self, variant: Variant, network: Network) -> Path:
         """Where a network of a variant is trained, or the one that it stands on was."""

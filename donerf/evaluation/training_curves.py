@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from donerf.config import Config, load_config
+from donerf.config import Config, ShadingTrainingSettings, load_config
 from donerf.evaluation.cost import product_mflop
 from donerf.evaluation.quality import write_report
 from donerf.evaluation.variants import Network
 from donerf.model.nerf import NerfNetworks
-from donerf.scene_file import Scene
+from donerf.scene_file import Scene, load_scene
 from donerf.training.shading import rays_of_step
 
 _PASSES = 3
@@ -117,7 +117,7 @@ def training_cost(runs: dict[Network, Path], scene: Scene) -> float:
 def step_tflop(config: Config, network: Network, scene: Scene) -> float:
     """TFLOP of matrix products in one step, in the mean over the sample counts it may draw.
 
-    A network that learns is passed three times, a frozen oracle once.
+    A network that learns is passed three times, a frozen one once: the oracle, and a teacher's.
     """
     model = scene.cells[0].model
     if isinstance(model, NerfNetworks):
@@ -132,7 +132,18 @@ def step_tflop(config: Config, network: Network, scene: Scene) -> float:
     settings = config.shading_training
     asked = oracle if settings.placement == "oracle" else 0.0
     costs = [rays_of_step(settings, s) * (asked + _PASSES * s * shading) for s in settings.samples]
-    return 1e-6 * sum(costs) / len(costs)
+    taught = mean_rays(config, "shading") * settings.teacher_share * _teacher_mflop(settings)
+    return 1e-6 * (sum(costs) / len(costs) + taught)
+
+
+def _teacher_mflop(settings: ShadingTrainingSettings) -> float:
+    """Of a teacher's matrix products for one ray; 0 without one."""
+    if settings.teacher is None:
+        return 0.0
+    networks = load_scene(settings.teacher).cells[0].networks
+    assert networks.shading is not None, "it taught colors"
+    shading = settings.teacher_samples * product_mflop(networks.shading)
+    return product_mflop(networks.oracle) + shading
 
 
 def mean_rays(config: Config, network: Network) -> float:

@@ -29,6 +29,7 @@ class Variant:
     base:       the variant whose oracle it stands on; None: it trains its own
     is_bound:   it is told what no renderer knows, and bounds what one can reach
     counts:     samples per ray that it is trained for; None: all that are asked for
+    teacher:    the variant that colors a share of its rays; it must stand on the same oracle
     is_matched: it takes more steps than ours where its batches are smaller, and fewer where they
                 are larger: so both see the same number of rays
     trains_all: its shading network is trained with all sample counts that are asked for
@@ -39,6 +40,7 @@ class Variant:
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     placement: Placement = "oracle"
     base: str | None = None
+    teacher: str | None = None
     is_nerf: bool = False
     is_bound: bool = False
     counts: tuple[int, ...] | None = None
@@ -165,23 +167,29 @@ ABLATIONS = (
         {"shading": {"encoding": "hash-grid", "position_frequencies": 0}},
         base="donerf",
     ),
+    Variant("taught", "taught by the hash grid", base="donerf", teacher="hash-grid"),
 )
 
 
+def variant_named(name: str) -> Variant:
+    """Of all methods and ablations."""
+    return {variant.name: variant for variant in (*METHODS, *ABLATIONS)}[name]
+
+
 def choose_variants(methods: tuple[str, ...], ablations: bool) -> tuple[Variant, ...]:
-    """The variants by name, ours among them wherever another one stands on it or is held to it.
+    """The variants by name, methods or ablations, ours among them wherever another one stands on it or is held to it.
 
     Raises ValueError for a name that no method has.
     """
-    known = {variant.name: variant for variant in METHODS}
+    known = {variant.name: variant for variant in (*METHODS, *ABLATIONS)}
     for name in methods:
         if name not in known:
             raise ValueError(f"a method must be one of {', '.join(known)}, got '{name}'")
-    chosen = [variant for variant in METHODS if variant.name in methods]
-    is_needed = ablations or any(variant.base == "donerf" for variant in chosen)
-    if is_needed and "donerf" not in methods:
+    chosen = [v for v in known.values() if v.name in methods or (ablations and v in ABLATIONS)]
+    is_needed = any(v.base == "donerf" or v in ABLATIONS for v in chosen)
+    if is_needed and known["donerf"] not in chosen:
         chosen.insert(0, known["donerf"])
-    return (*chosen, *(ABLATIONS if ablations else ()))
+    return tuple(chosen)
 
 
 def narrowed(config: Config, network: Network) -> Config:

@@ -44,6 +44,14 @@ class Batch:
     pixels: Tensor
     s_moved: Tensor
 
+    def joined(self, other: Batch) -> Batch:
+        """The rays of both, one after the other."""
+        names = ("colors", "s", "pixels", "s_moved")
+        origins = torch.cat((self.rays.origins, other.rays.origins))
+        directions = torch.cat((self.rays.directions, other.rays.directions))
+        parts = [torch.cat((getattr(self, name), getattr(other, name))) for name in names]
+        return Batch(Rays(origins, directions), *parts)
+
     def given_probs(self, placement: Placement, bins: int) -> Tensor | None:
         """The distribution in the oracle's place, (R, B); None asks the oracle."""
         if placement == "oracle":

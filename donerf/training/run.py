@@ -378,14 +378,16 @@ def newest_checkpoint(folder: Path) -> Scene:
 
 
 def to_toml(config: Config) -> str:
-    """A config as TOML, every setting written out."""
+    """A config as TOML, every setting that has a value written out."""
     lines: list[str] = []
     tree = config.model_dump(mode="json")
     lines += [f"{key} = {_toml(v)}" for key, v in tree.items() if not isinstance(v, dict)]
     for section, values in tree.items():
         if isinstance(values, dict):
             lines += ["", f"[{section}]"]
-            lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
+            # TOML has no word for nothing.
+            stated = {key: value for key, value in values.items() if value is not None}
+            lines += [f"{key} = {_toml(value)}" for key, value in stated.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -13,11 +13,12 @@ from donerf.model.pipeline import Networks, render_rays
 from donerf.model.placement import jittered_quantiles
 from donerf.model.shading import ShadingNetwork
 from donerf.precision import DTYPES, choose_precision
-from donerf.scene_file import Scene, SceneCell
+from donerf.scene_file import Scene, SceneCell, load_scene
 from donerf.training.batches import RayBank
 from donerf.training.losses import shading_loss
 from donerf.training.oracle import describe
 from donerf.training.run import Stopped, Trainer, checkpoints, newest_checkpoint, open_run, resolve
+from donerf.training.teacher import Teacher
 from donerf.training.validation import shading_quality
 
 VALIDATED_COUNTS = (1, 2, 4, 8, 16)
@@ -48,6 +49,12 @@ def train_shading(
     validation = RayBank(held_out, cell, device)
     del views, held_out  # The banks hold what is needed, with depth in a quarter of the memory.
 
+    teacher = None
+    if settings.teacher is not None:
+        teacher = Teacher(
+            load_scene(settings.teacher), cell, settings.teacher_samples, device, precision
+        )
+
     torch.manual_seed(settings.seed)
     shading = ShadingNetwork(config.shading).to(device)
     # The oracle is frozen, so its weights are cast once and not at every step.
@@ -69,6 +76,8 @@ def train_shading(
         trainer.copy_averaged_into(averaged)
         metadata = oracle_scene.metadata
         provenance = metadata.provenance | {"shading": describe(run, precision)}
+        if teacher is not None:
+            provenance["teacher"] = teacher.provenance
         metadata = metadata.model_copy(update={"provenance": provenance})
         networks = Networks(oracle, averaged, compositing.rule, compositing.longest_comb)
         return Scene([SceneCell(cell, networks)], metadata)
@@ -77,9 +86,16 @@ def train_shading(
         for _ in run.steps():
             samples = draw_sample_count(settings.samples, trainer.generator)
             rays = rays_of_step(settings, samples)
+            taught = int(rays * settings.teacher_share) if teacher is not None else 0
             batch = bank.draw(
-                rays, trainer.generator, settings.moved_share, settings.moved_distance, errors
+                rays - taught,
+                trainer.generator,
+                settings.moved_share,
+                settings.moved_distance,
+                errors,
             )
+            if teacher is not None:
+                batch = batch.joined(teacher.draw(taught, bank, trainer.generator))
             combs = networks.combs_of(samples)
             u = jittered_quantiles(rays, samples, settings.jitter, trainer.generator, combs)
             with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
