@@ -177,7 +177,7 @@ def variant_named(name: str) -> Variant:
 
 
 def choose_variants(methods: tuple[str, ...], ablations: bool) -> tuple[Variant, ...]:
-    """The variants by name, methods or ablations, ours among them wherever another one stands on it or is held to it.
+    """Methods and ablations by name, ours among them wherever another one needs it.
 
     Raises ValueError for a name that no method has.
     """

@@ -103,7 +103,8 @@ def train_shading(
                 rendered = render_rays(batch.rays, cell, networks, u, given)
             ray_losses = shading_loss(rendered, batch, settings.depth_weight)
             if errors is not None:
-                errors.note(batch.pixels, ray_losses)
+                own = slice(rays - taught)  # A teacher's rays run through no pixel.
+                errors.note(batch.pixels[own], ray_losses[own])
             loss = ray_losses.mean()
             trainer.update(loss)
             run.report(loss, rays)
