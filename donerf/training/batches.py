@@ -23,6 +23,8 @@ _CODES = 65534
 _BACKGROUND_CODE = 32767
 _FARTHEST_SURFACE = 1 - 1e-6
 _VISIBILITY_STEPS = 12
+_LOOKS_THAT_WAY = 0.8
+"""Least cosine between a camera's axis and a ray for the ray to lie in about its picture."""
 _VISIBILITY_MARGIN = 0.01
 """Normalized depth by which a point must lie behind a surface to count as hidden by it."""
 
@@ -190,7 +192,10 @@ class RayBank:
 
         new_t = length[:, 0] - cell.exit_distance(new)
         new_s = s_from_t(new_t, cell.unified_range, cell.log_scale)
-        keeps = ~self._is_hidden(new, length[:, 0], batch.pixels[:moved], own.origins)
+        own_view = batch.pixels[:moved] // (self.width * self.height)
+        is_hidden = self._is_behind(self._way(new, length[:, 0]), own_view).any(-1)
+        is_hidden |= self._is_behind(points[:, None], self._nearest_view(new))[:, 0]
+        keeps = ~is_hidden
         new_s = torch.where(is_background | ~keeps, s, new_s)
         rays = Rays(
             torch.cat(
@@ -206,23 +211,36 @@ class RayBank:
         all_s = torch.cat((new_s, batch.s[moved:]))
         return Batch(rays, batch.colors, all_s, batch.pixels, all_s - batch.s)
 
-    def _is_hidden(self, new: Rays, length: Tensor, pixels: Tensor, eyes: Tensor) -> Tensor:
-        """Whether the way to a surface point runs behind something that its camera saw.
+    def _way(self, rays: Rays, length: Tensor) -> Tensor:
+        """Places on the way to surface points, `length` (R,) along the rays; (R, K, 3).
 
-        Walks the ray in equal steps of inverse distance, which are about equal steps in the
-        camera's picture, and compares each place with the depth map there.
+        In equal steps of inverse distance, which are about equal steps in a camera's picture.
+        """
+        k = (torch.arange(_VISIBILITY_STEPS, device=self.device) + 0.5) / _VISIBILITY_STEPS
+        nearest = length.clamp_max(self.cell.depth_range[0])[:, None]
+        return rays.at(1 / ((1 - k) / length[:, None] + k / nearest))
 
-        new:      R rays that run `length` (R,) to their surface point
-        pixels:   (R,) where the point is seen;  eyes: (R, 3) the position of its camera
-        returns:  (R,) bool
+    def _nearest_view(self, rays: Rays) -> Tensor:
+        """The view whose camera stands nearest to each ray's origin and looks its way; (R,).
+
+        In edges of the cell, along the axis that is farthest. Where no camera looks that way, the
+        nearest one.
         """
         cell = self.cell
-        k = (torch.arange(_VISIBILITY_STEPS, device=self.device) + 0.5) / _VISIBILITY_STEPS
-        nearest = torch.minimum(length, torch.full_like(length, cell.depth_range[0]))[:, None]
-        places = new.at(1 / ((1 - k) / length[:, None] + k / nearest))  # (R, K, 3)
-        offset = places - eyes[:, None]
-        view = pixels // (self.width * self.height)
-        local = offset @ self.poses[view][:, :, :3]  # camera axes
+        edges = self.poses.new_tensor(cell.upper) - self.poses.new_tensor(cell.lower)
+        away = torch.cdist(rays.origins / edges, self.poses[:, :, 3] / edges, p=float("inf"))
+        looks = rays.directions @ -self.poses[:, :, 2].T
+        return (away + (looks < _LOOKS_THAT_WAY)).argmin(-1)
+
+    def _is_behind(self, places: Tensor, view: Tensor) -> Tensor:
+        """Whether places lie behind a surface that a camera saw; not, where it did not look.
+
+        places:   (R, K, 3);  view: (R,) the camera that is asked about each row
+        returns:  (R, K) bool
+        """
+        cell, pose = self.cell, self.poses[view]
+        offset = places - pose[:, None, :, 3]
+        local = offset @ pose[:, :, :3]  # camera axes
         scale = self.focal[view, None] / (-local[..., 2]).clamp_min(1e-6)
         column = (self.center_x[view, None] + local[..., 0] * scale).floor()
         row = (self.center_y[view, None] - local[..., 1] * scale).floor()
@@ -234,12 +252,12 @@ class RayBank:
 
         distance = offset.norm(dim=-1)
         along = Rays(
-            eyes[:, None].expand_as(offset).flatten(0, 1),
+            pose[:, None, :, 3].expand_as(offset).flatten(0, 1),
             (offset / distance.clamp_min(1e-9)[..., None]).flatten(0, 1),
         )
         t = distance - cell.exit_distance(along).view_as(distance)
         s = s_from_t(t, cell.unified_range, cell.log_scale)
-        return (is_seen & (surface < s - _VISIBILITY_MARGIN)).any(-1)
+        return is_seen & (surface < s - _VISIBILITY_MARGIN)
 
 
 def encode_depth(rays: Rays, distance: Tensor, cell: ViewCell) -> Tensor:
