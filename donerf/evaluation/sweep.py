@@ -33,7 +33,14 @@ from donerf.evaluation.training_curves import (
     training_points,
     write_curves,
 )
-from donerf.evaluation.variants import ABLATIONS, METHODS, Network, Variant, choose_variants
+from donerf.evaluation.variants import (
+    ABLATIONS,
+    METHODS,
+    Network,
+    Variant,
+    choose_variants,
+    is_said_already,
+)
 from donerf.files import write_atomically
 from donerf.model.version import code_version
 from donerf.renderer import Renderer, make_renderer
@@ -144,7 +151,7 @@ class SceneSweep:
 
     def runs(self, variant: Variant) -> dict[Network, Path]:
         """The trainings that a variant's pictures stand on, in their order."""
-        networks: tuple[Network, ...] = ("nerf",) if variant.is_nerf else ("oracle", "shading")
+        networks = variant.networks
         if variant.placement != "oracle":
             networks = ("shading",)  # The file has an oracle, which it never asks.
         return {network: self.trainings.run_folder(variant, network) for network in networks}
@@ -200,7 +207,7 @@ class SceneSweep:
             is_ablation=variant in ABLATIONS,
             is_bound=variant.is_bound,
         )
-        if variant in ABLATIONS and variant.config(self.config) == self.config:
+        if is_said_already(variant, self.config):
             return [replace(blank, note="this is what the config says already: see donerf")]
         try:
             scene = self.trainings.scene_of(variant)

@@ -45,6 +45,11 @@ class Variant:
     is_matched: bool = False
     trains_all: bool = False
 
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """That it consists of, in the order of training."""
+        return ("nerf",) if self.is_nerf else ("oracle", "shading")
+
     def config(self, config: Config, asked: Sequence[int] = ()) -> Config:
         """The scene's config with this variant's changes.
 
@@ -153,6 +158,11 @@ ABLATIONS = (
     _shaded("no-jitter", "samples not jittered", jitter=0.0),
     _shaded("one-count", "trained with 4 samples only", samples=(4,)),
 )
+
+
+def is_said_already(variant: Variant, config: Config) -> bool:
+    """Whether an ablation changes nothing, since the scene's config says so already."""
+    return variant in ABLATIONS and variant.config(config) == config
 
 
 def choose_variants(methods: tuple[str, ...], ablations: bool) -> tuple[Variant, ...]:
