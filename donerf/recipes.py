@@ -18,7 +18,7 @@ from donerf.scene_file import Scene, save_scene, with_metadata
 from donerf.training.arguments import TrainingArguments, parse_training_arguments
 from donerf.training.nerf import train_nerf
 from donerf.training.oracle import train_oracle
-from donerf.training.run import check_settings, checkpoints, resolve
+from donerf.training.run import check_settings_but_machine, checkpoints
 from donerf.training.shading import train_shading
 
 _POSES_KEPT = 12
@@ -53,8 +53,7 @@ def is_finished(run_folder: Path, config: Config, steps: int) -> bool:
     """Whether a run has taken all its steps; one with other settings is refused."""
     if not (run_folder / f"{steps:06d}.donerf").exists():
         return False
-    # What is 'auto' was decided when the run was begun, so that no width matters here.
-    check_settings(run_folder, resolve(config, run_folder, resume=True, width=1))
+    check_settings_but_machine(run_folder, config)
     return True
 
 

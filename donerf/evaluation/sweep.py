@@ -39,6 +39,7 @@ from donerf.evaluation.variants import (
     Network,
     Variant,
     choose_variants,
+    is_said_already,
     variant_named,
 )
 from donerf.files import write_atomically
@@ -151,7 +152,7 @@ class SceneSweep:
 
     def runs(self, variant: Variant) -> dict[Network, Path]:
         """The trainings that a variant's pictures stand on, in their order; not its teacher's."""
-        networks: tuple[Network, ...] = ("nerf",) if variant.is_nerf else ("oracle", "shading")
+        networks = variant.networks
         if variant.placement != "oracle":
             networks = ("shading",)  # The file has an oracle, which it never asks.
         return {network: self.trainings.run_folder(variant, network) for network in networks}
@@ -207,8 +208,7 @@ class SceneSweep:
             is_ablation=variant in ABLATIONS,
             is_bound=variant.is_bound,
         )
-        is_same = variant.teacher is None and variant.config(self.config) == self.config
-        if variant in ABLATIONS and is_same:
+        if is_said_already(variant, self.config):
             return [replace(blank, note="this is what the config says already: see donerf")]
         try:
             scene = self.trainings.scene_of(variant)

@@ -69,20 +69,22 @@ class Trainings:
 
     def scene_of(self, variant: Variant) -> Scene:
         """The trained scene of a variant; NotTrainedError where it is missing or unfinished."""
-        config = variant.config(self.config, self.samples)
         if variant.teacher is not None:
-            config = self._with_teacher(config, variant_named(variant.teacher))
-        if variant.is_nerf:
-            return self._trained(variant, "nerf", config)
-        self._trained(variant, "oracle", config)
-        return self._trained(variant, "shading", config)
+            self.scene_of(variant_named(variant.teacher))
+        *before, last = variant.networks
+        for network in before:
+            self._trained(variant, network)
+        return self._trained(variant, last)
 
-    def _with_teacher(self, config: Config, teacher: Variant) -> Config:
-        """The config with a trained teacher's file in it."""
-        self.scene_of(teacher)
-        file = checkpoints(self.run_folder(teacher, "shading"))[-1]
-        training = config.shading_training.model_copy(update={"teacher": file})
-        return config.model_copy(update={"shading_training": training})
+    def progress(self, variant: Variant) -> dict[Path, tuple[int, int]]:
+        """Steps taken and steps asked for in each run folder that a variant stands on."""
+        teacher = variant.teacher and variant_named(variant.teacher)
+        progress = self.progress(teacher) if teacher else {}
+        for network in variant.networks:
+            run = self.run_folder(variant, network)
+            training = getattr(self._config(variant, network), f"{network}_training")
+            progress[run] = (steps_taken(run), training.steps)
+        return progress
 
     def run_folder(self, variant: Variant, network: Network) -> Path:
         """Where a network of a variant is trained, or the one that it stands on was."""
@@ -91,33 +93,51 @@ class Trainings:
 
     def settings_digest(self, variant: Variant) -> str:
         """Of all that a variant's networks are trained with but the budget and the machine."""
-        network: Network = "nerf" if variant.is_nerf else "shading"
-        tree = narrowed(variant.config(self.config, self.samples), network).model_dump(mode="json")
+        config = narrowed(variant.config(self.config, self.samples), variant.networks[-1])
+        tree = config.model_dump(mode="json")
         for section in ("oracle_training", "shading_training", "nerf_training"):
             for of_budget in ("steps", "warmup_steps"):
                 del tree[section][of_budget]
         del tree["device"], tree["precision"]
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
 
-    def _trained(self, variant: Variant, network: Network, config: Config) -> Scene:
-        run = self.run_folder(variant, network)
-        oracle_run = self.run_folder(variant, "oracle") if network == "shading" else None
+    def _oracle_run(self, variant: Variant, network: Network) -> Path | None:
+        """The run that a network's training stands on."""
+        return self.run_folder(variant, "oracle") if network == "shading" else None
+
+    def _config(self, variant: Variant, network: Network) -> Config:
+        """What a network of a variant is trained with, the budget included."""
+        config = variant.config(self.config, self.samples)
+        if variant.teacher is not None and network == "shading":
+            file = self._last_checkpoint(variant_named(variant.teacher))
+            training = config.shading_training.model_copy(update={"teacher": file})
+            config = config.model_copy(update={"shading_training": training})
+        run, oracle_run = self.run_folder(variant, network), self._oracle_run(variant, network)
         oracle_steps = self._steps_of_oracle(oracle_run)
         if oracle_steps is not None:
             config = with_steps(config, "oracle", oracle_steps)
         times = self._steps_for_one(variant, network)
-        config = self._with_budget(narrowed(config, network), run, network, oracle_run, times)
+        return self._with_budget(narrowed(config, network), run, network, oracle_run, times)
+
+    def _last_checkpoint(self, teacher: Variant) -> Path:
+        """Where a teacher lies when it is trained."""
+        steps = self._config(teacher, "shading").shading_training.steps
+        return self.run_folder(teacher, "shading") / f"{steps:06d}.donerf"
+
+    def _trained(self, variant: Variant, network: Network) -> Scene:
+        run, oracle_run = self.run_folder(variant, network), self._oracle_run(variant, network)
+        config = self._config(variant, network)
         begun = (run / "state.safetensors").exists()
         if not begun and run.exists() and not checkpoints(run):
             shutil.rmtree(run)  # It was killed while it began.
         if begun:
             check_settings_but_machine(run, config)  # One that goes on is checked as a whole.
         steps = getattr(config, f"{network}_training").steps
-        found, name = checkpoints(run), f"{run.parent.name}/{network}"
-        if found and int(found[-1].stem) >= steps:
-            return load_scene(found[-1])
+        taken, name = steps_taken(run), f"{run.parent.name}/{network}"
+        if taken >= steps:
+            return load_scene(checkpoints(run)[-1])
         if not self.may_train:
-            came = f"{int(found[-1].stem)} of {steps} steps" if found else "nothing"
+            came = f"{taken} of {steps} steps" if taken else "nothing"
             raise NotTrainedError(f"not measured: {name} is trained for {came}")
         self.console.print(f"training {name}", highlight=False)
         try:
@@ -187,6 +207,12 @@ def steps_in(minutes: float, network: Network, config: Config, oracle_run: Path 
         last = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     # The clock of a run stands at the step before while a checkpoint is written.
     return max(int(minutes * 60 * (_TRIAL_STEPS - 1) / max(last["seconds"], 0.01)), 1)
+
+
+def steps_taken(run: Path) -> int:
+    """Steps up to a run's newest checkpoint; 0 without one."""
+    found = checkpoints(run)
+    return int(found[-1].stem) if found else 0
 
 
 def _begun(run: Path, network: Network) -> int | None:

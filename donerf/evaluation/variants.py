@@ -47,6 +47,11 @@ class Variant:
     is_matched: bool = False
     trains_all: bool = False
 
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """That it consists of, in the order of training."""
+        return ("nerf",) if self.is_nerf else ("oracle", "shading")
+
     def config(self, config: Config, asked: Sequence[int] = ()) -> Config:
         """The scene's config with this variant's changes.
 
@@ -174,6 +179,11 @@ ABLATIONS = (
 def variant_named(name: str) -> Variant:
     """Of all methods and ablations."""
     return {variant.name: variant for variant in (*METHODS, *ABLATIONS)}[name]
+
+
+def is_said_already(variant: Variant, config: Config) -> bool:
+    """Whether an ablation changes nothing, since the scene's config says so already."""
+    return variant in ABLATIONS and variant.teacher is None and variant.config(config) == config
 
 
 def choose_variants(methods: tuple[str, ...], ablations: bool) -> tuple[Variant, ...]:
