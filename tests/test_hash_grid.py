@@ -156,6 +156,26 @@ def test_tables_learn_by_adam_at_their_own_rate_and_matrices_by_muon():
     assert rates == pytest.approx([4e-3, 4e-3, 2e-2])
 
 
+def test_a_training_taken_up_again_goes_the_way_it_would_have_gone():
+    points, directions = torch.rand(50, 2, 3) - 0.5, torch.randn(50, 3)
+
+    def step(trainer: Trainer) -> None:
+        rgb, density = trainer.network(points, directions)
+        trainer.update(rgb.square().mean() + density.square().mean())
+
+    first, second = (
+        Trainer(ShadingNetwork(MIXED), ShadingTrainingSettings(), torch.device("cpu"))
+        for _ in range(2)
+    )
+    step(first)
+    second.load_state(first.state())
+    step(first)
+    step(second)
+
+    for name, values in first.state().items():
+        assert torch.equal(values, second.state()[name]), name
+
+
 def test_a_file_keeps_the_tables_in_half_precision(tmp_path: Path):
     before = scene()
 

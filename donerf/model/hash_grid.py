@@ -6,7 +6,7 @@ Müller et al., "Instant Neural Graphics Primitives with a Multiresolution Hash 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -89,18 +89,18 @@ def corners(unit: Tensor, cells: int, rows: int) -> tuple[Tensor, Tensor]:
         steps, joined = (1, edge, edge * edge), operator.add
     else:
         # Only the product's low digits matter, and those of the prime give them: 32 bits do.
-        steps, joined = [prime % rows for prime in _PRIMES], operator.xor
-    terms = low * low.new_tensor(steps)[:, None]
-    terms = torch.stack((terms, terms + low.new_tensor(steps)[:, None]), dim=1)  # (3, 2, N)
-    index = _outer(terms, joined).flatten(0, 2)
-    weights = _outer(torch.stack((1 - share, share), dim=1), operator.mul).flatten(0, 2)
+        steps, joined = tuple(prime % rows for prime in _PRIMES), operator.xor
+    # Steps stay Python's numbers: a copy of them to a GPU would be one that no CUDA graph can hold.
+    ends = torch.stack((low, low + 1), dim=1)  # (3, 2, N)
+    index = _outer([end * step for end, step in zip(ends, steps, strict=True)], joined)
+    weights = _outer(torch.stack((1 - share, share), dim=1), operator.mul)
     return index & (rows - 1) if joined is operator.xor else index, weights
 
 
-def _outer(terms: Tensor, joined: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """(3, 2, N) to (2, 2, 2, N): every choice of one term an axis, joined."""
+def _outer(terms: Iterable[Tensor], joined: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Two terms an axis, (2, N) each, to (8, N): every choice of one of each, joined."""
     x, y, z = terms
-    return joined(x[:, None, None], joined(y[:, None], z[None]))
+    return joined(x[:, None, None], joined(y[:, None], z[None])).flatten(0, 2)
 
 
 class _Lookup(torch.autograd.Function):
