@@ -26,7 +26,6 @@ from donerf.backends.cpu.sampling import (
     share_by_blocks,
 )
 from donerf.backends.cpu.sharing import RING
-from donerf.model.layers import fused_linear_relu
 from donerf.model.pipeline import Stage
 
 Tile = tuple[int, int, int, int]
@@ -34,7 +33,7 @@ Tile = tuple[int, int, int, int]
 
 _ROWS = 4096
 """Rows that go through a network at once: the largest layers' numbers stay in a core's cache."""
-_ROWS_STEP = 256
+_ROWS_STEP = 64
 
 
 class Scratch:
@@ -157,21 +156,19 @@ def place_by_blocks(
 
 def expect_depth(cell: PackedCell, rays: np.ndarray, scratch: Scratch) -> np.ndarray:
     """The oracle's logits, (R, B), as `memory_of` shows them."""
-    first, *hidden, last = cell.oracle
     count = rays.shape[1]
-    logits = scratch.tensor("logits", (count, cell.bins), last.weight.dtype)
+    logits = scratch.tensor("logits", (count, cell.bins), cell.oracle[-1].dtype)
     for part in parts_of(count):
         if cell.ray_columns is None:
             x = scratch.tensor("folded", (_padded(part), 6), torch.float32)
             x[: part.stop - part.start] = torch.from_numpy(rays[:6, part]).T  # The ray itself.
         else:
-            x = scratch.tensor(
-                "encoded", (_padded(part), len(cell.ray_columns)), first.weight.dtype
-            )
+            size = (_padded(part), len(cell.ray_columns))
+            x = scratch.tensor("encoded", size, cell.oracle[0].dtype)
             cell.ray_columns.encode(rays, part.start, memory_of(x))
-        for layer in (first, *hidden):
-            x = fused_linear_relu(layer, x.to(layer.weight.dtype))
-        logits[part] = last(x.to(last.weight.dtype))[: part.stop - part.start]
+        for layer in cell.oracle:
+            x = layer(x.to(layer.dtype))
+        logits[part] = x[: part.stop - part.start]
     return memory_of(logits)
 
 
@@ -192,7 +189,7 @@ def shade(
         x = scratch.tensor("encoded", size, cell.per_sample.dtype)
         cell.point_columns.encode(points, part.start, memory_of(x))
         for layer in cell.trunk:
-            x = fused_linear_relu(layer, x)
+            x = layer(x)
         raw[:, part] = (cell.per_sample @ x.T)[:, : part.stop - part.start]
     return raw.numpy(), _by_direction(cell, rays, scratch).numpy()
 
