@@ -139,6 +139,20 @@ def test_the_calling_thread_keeps_its_number_of_threads():
     assert torch.get_num_threads() == before
 
 
+def test_products_of_a_thread_stay_on_its_core():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        renderer = CpuRenderer(scene(), "fp32")
+        assert renderer.render(camera(), RenderOptions()) is not None
+        pool = renderer._tile_pool()
+        assert list(pool.map(lambda _: torch.get_num_threads(), range(12))) == [1] * 12
+        assert torch.get_num_threads() == 3
+        renderer.close()
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_cancelled_frame_is_none_and_the_next_one_whole():
     renderer = CpuRenderer(scene(), "fp32")
 

@@ -324,7 +324,7 @@ def _stage_times(clocks: list[_StageClock], threads: int, total: float) -> Stage
 
 def _one_thread_each(threads: int) -> ThreadPoolExecutor:
     """Threads whose own products run on one core each: together they use all of them."""
-    pool = ThreadPoolExecutor(threads, "tile", torch.set_num_threads, (1,))
+    pool = ThreadPoolExecutor(threads, "tile", _use_one_core)
     # Each waits for all the others, so that every thread exists when the setting is restored:
     # torch keeps the number of a thread that exists, and gives later ones what was set last.
     barrier = threading.Barrier(threads, timeout=_START_SECONDS)
@@ -336,3 +336,11 @@ def _one_thread_each(threads: int) -> ThreadPoolExecutor:
     finally:
         torch.set_num_threads(threads)
     return pool
+
+
+def _use_one_core() -> None:
+    """Let this thread's products run on one core from now on."""
+    # torch sets up a thread when it first needs its number of threads, by what was set last
+    # anywhere; it must not do so later, when that is the number of all cores again.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
