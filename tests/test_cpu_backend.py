@@ -333,7 +333,7 @@ def test_pixels_on_either_side_of_a_crease_share_and_those_across_it_ask():
 
 
 def test_two_halves_of_a_picture_share_as_the_whole():
-    """Tiles ask blocks around them, so that no tile's border is seen."""
+    """Tiles look at blocks around them, so that no tile's border is seen."""
     depth = 40 + 20 * np.random.default_rng(1).random((8, 14)).round()
 
     def alone_in(part: np.ndarray) -> np.ndarray:
@@ -358,7 +358,7 @@ def test_sharing_the_oracle_leaves_smooth_pictures_as_they_are():
 
     assert shared is not None and exact is not None
     assert psnr(shared.image, exact.image) > 45
-    # A question for four pixels, and for those around each tile.
+    # A question for four pixels, and for those around the picture.
     assert 0.25 < shared.oracle_share < 0.5
     assert exact.oracle_share == 1
 

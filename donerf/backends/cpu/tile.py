@@ -26,7 +26,7 @@ Tile = tuple[int, int, int, int]
 """Left, top, width and height in pixels; left and top are even."""
 
 _ROWS = 4096
-"""Rows that go through a network at once: the largest layers' numbers stay in a core's cache."""
+"""Rows that go through a network at once: fewer leave more time between products, more no cache."""
 _ROWS_STEP = 64
 
 
