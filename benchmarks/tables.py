@@ -156,9 +156,10 @@ def adaptive_table() -> list[str]:
 
 BACKEND_RUNS = {
     "pavillon_backends": "The published networks (8x256, raw points), two samples",
-    "pavillon_backends_avx2": "The same, limited to AVX2 (onnxruntime is not: it cannot be)",
+    "pavillon_backends_avx2": "The same, limited to AVX2 (onnxruntime is not)",
     "courtyard_backends": "Courtyard (4x128)",
     "courtyard_backends_avx2": "Courtyard, limited to AVX2 (onnxruntime is not)",
+    "courtyard_backends_avx2_all": "The same, onnxruntime too (`benchmarks/onnxruntime_avx2.py`)",
 }
 
 

@@ -21,6 +21,7 @@ from donerf.backends.cpu.arithmetic import compiled, exp2, loaded, log2, sigmoid
 from donerf.backends.cpu.encoding import EncodedColumns
 from donerf.backends.cpu.renderer import CpuRenderer, tiles_of
 from donerf.backends.cpu.sampling import (
+    Blocks,
     Placed,
     SampleCounts,
     Slabs,
@@ -136,6 +137,20 @@ def test_the_calling_thread_keeps_its_number_of_threads():
     CpuRenderer(scene(), "fp32").render(camera(), RenderOptions())
 
     assert torch.get_num_threads() == before
+
+
+def test_products_of_a_thread_stay_on_its_core():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        renderer = CpuRenderer(scene(), "fp32")
+        assert renderer.render(camera(), RenderOptions()) is not None
+        pool = renderer._tile_pool()
+        assert list(pool.map(lambda _: torch.get_num_threads(), range(12))) == [1] * 12
+        assert torch.get_num_threads() == 3
+        renderer.close()
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_cancelled_frame_is_none_and_the_next_one_whole():
@@ -271,18 +286,18 @@ def test_slabs_hold_each_sample_once_and_give_pixels_back_in_order():
     assert slabs.mean_of_combs(in_order, 4)[0].tolist() == [0, 1, 2, 3]
 
 
-def blocks_at(depth: np.ndarray) -> Placed:
+def blocks_at(depth: np.ndarray) -> Blocks:
     """Blocks whose two samples lie an eighth of a bin before and behind a depth, 128 bins."""
-    s = np.stack((depth - 0.125, depth + 0.125)).reshape(2, 1, -1) / 128
+    s = np.stack((depth - 0.125, depth + 0.125))[:, None] / 128
     s = s.astype(np.float32)
-    return Placed(s, np.full((1, depth.size), 2), s[:, 0].copy())
+    return Blocks(s, np.full((1, *depth.shape), 2), s[:, 0].copy())
 
 
 def test_pixels_beside_another_surface_ask_for_themselves():
     depth = np.full((8, 9), 40.0)
     depth[:, 5:] = 60.0  # another surface, from the second half of the pixels on
 
-    _, alone = share_by_blocks(blocks_at(depth), depth.shape, (10, 8), bins=128)
+    _, alone = share_by_blocks(blocks_at(depth), (10, 8), bins=128)
 
     is_alone = np.zeros((8, 10), bool)
     is_alone.reshape(-1)[alone] = True
@@ -296,7 +311,7 @@ def test_pixels_of_a_slanted_surface_share_and_lie_between_their_blocks():
     row, column = np.mgrid[0:8, 0:9]
     depth = 50 + 3.0 * row - 2.0 * column
 
-    placed, alone = share_by_blocks(blocks_at(depth), depth.shape, (10, 8), bins=128)
+    placed, alone = share_by_blocks(blocks_at(depth), (10, 8), bins=128)
 
     assert alone.size == 0
     y, x = np.mgrid[0:8, 0:10]
@@ -310,7 +325,7 @@ def test_pixels_of_a_slanted_surface_share_and_lie_between_their_blocks():
 def test_pixels_on_either_side_of_a_crease_share_and_those_across_it_ask():
     def asking(crease: float) -> list[int]:
         depth = np.tile(50 + 2 * np.abs(np.arange(12.0) - crease), (8, 1))
-        _, alone = share_by_blocks(blocks_at(depth), depth.shape, (16, 8), bins=128)
+        _, alone = share_by_blocks(blocks_at(depth), (16, 8), bins=128)
         return sorted(set((alone % 16).tolist()))
 
     assert asking(crease=6) == []  # on a block's center
@@ -318,13 +333,13 @@ def test_pixels_on_either_side_of_a_crease_share_and_those_across_it_ask():
 
 
 def test_two_halves_of_a_picture_share_as_the_whole():
-    """Tiles ask blocks around them, so that no tile's border is seen."""
+    """Tiles look at blocks around them, so that no tile's border is seen."""
     depth = 40 + 20 * np.random.default_rng(1).random((8, 14)).round()
 
     def alone_in(part: np.ndarray) -> np.ndarray:
         size = (2 * (part.shape[1] - 2 * RING), 8)
         is_alone = np.zeros((size[1], size[0]), bool)
-        is_alone.reshape(-1)[share_by_blocks(blocks_at(part), part.shape, size, 128)[1]] = True
+        is_alone.reshape(-1)[share_by_blocks(blocks_at(part), size, 128)[1]] = True
         return is_alone
 
     whole = alone_in(depth)
@@ -343,7 +358,7 @@ def test_sharing_the_oracle_leaves_smooth_pictures_as_they_are():
 
     assert shared is not None and exact is not None
     assert psnr(shared.image, exact.image) > 45
-    # A question for four pixels, and for those around each tile.
+    # A question for four pixels, and for those around the picture.
     assert 0.25 < shared.oracle_share < 0.5
     assert exact.oracle_share == 1
 

@@ -86,17 +86,19 @@ def _product_tflops(inputs: int, outputs: int, dtype: torch.dtype, device: torch
 def _products(x: Tensor, weight: Tensor) -> list[Callable[[], Tensor]]:
     """x weight^T by torch's own choice of library, and on a CPU by oneDNN too.
 
-    The library that torch takes for fp32 on a CPU is not the faster one everywhere.
+    The library that torch takes for fp32 on a CPU is not the faster one everywhere. oneDNN gets
+    the weights in its own order, as a network that is used again has them.
     """
     out = x.new_empty(len(x), len(weight))
     products: list[Callable[[], Tensor]] = [lambda: torch.mm(x, weight.T, out=out)]
     if x.device.type == "cpu":
         by_onednn = torch.ops.mkldnn._linear_pointwise
         try:
-            by_onednn(x, weight, None, "none", [], "")
+            in_order = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+            by_onednn(x, in_order, None, "none", [], "")
         except (AttributeError, RuntimeError):  # No oneDNN, or none for bf16 on this machine.
             return products
-        products.append(lambda: by_onednn(x, weight, None, "none", [], ""))
+        products.append(lambda: by_onednn(x, in_order, None, "none", [], ""))
     return products
 
 

@@ -16,17 +16,6 @@ def linear_relu(layer: nn.Linear, x: Tensor) -> Tensor:
     return torch.relu_(layer(x))
 
 
-def fused_linear_relu(layer: nn.Linear, x: Tensor) -> Tensor:
-    """The same on a CPU, without gradients: by oneDNN in single precision too.
-
-    The plain pipeline, which faster ones are compared with, takes what torch takes for fp32; on
-    some processors that is half as fast.
-    """
-    if x.dtype is torch.float32 and _has_fused_fp32():
-        return torch.ops.mkldnn._linear_pointwise(x, layer.weight, layer.bias, "relu", [], "")
-    return linear_relu(layer, x)
-
-
 def _can_fuse(x: Tensor) -> bool:
     """Whether oneDNN's fused layer serves: bf16 on a CPU that has it, and no gradients.
 
@@ -43,13 +32,3 @@ def _has_fused_bf16() -> bool:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     except (AttributeError, RuntimeError):  # A torch built without oneDNN.
         return False
-
-
-@cache
-def _has_fused_fp32() -> bool:
-    one = torch.ones(1, 1)
-    try:
-        torch.ops.mkldnn._linear_pointwise(one, one, None, "relu", [], "")
-    except (AttributeError, RuntimeError):
-        return False
-    return True

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from donerf.backends.cpu.encoding import EncodedColumns
 from donerf.backends.cpu.placement import CHUNK, depth_numbers
+from donerf.backends.cpu.products import Product
 from donerf.backends.folding import Affine, fold_oracle_input, split_direction
 from donerf.config import CompositingRule
 from donerf.geometry.view_cell import ViewCell
@@ -23,8 +24,8 @@ class PackedCell:
     """A cell's networks; layers are in the precision of the products, the rest is fp32.
 
     ray_columns:    columns of the oracle's encoded input; None where it sees the ray itself
-    oracle:         linear layers with ReLU between; the first two stay fp32 where it is folded
-    trunk:          linear layers with ReLU, the encoded point first
+    oracle:         all layers; the first two stay fp32 where it is folded
+    trunk:          the shading network's layers but the last, the encoded point first
     per_sample:     (4, width), the shading network's last layer without the direction
     by_direction:   weight (4, columns), bias (4, 1): what the direction adds to it
     """
@@ -32,9 +33,9 @@ class PackedCell:
     cell: ViewCell
     bins: int
     ray_columns: EncodedColumns | None
-    oracle: tuple[nn.Linear, ...]
+    oracle: tuple[Product, ...]
     point_columns: EncodedColumns
-    trunk: tuple[nn.Linear, ...]
+    trunk: tuple[Product, ...]
     per_sample: Tensor
     direction_columns: EncodedColumns
     by_direction: Affine
@@ -91,8 +92,8 @@ def packed(cell: ViewCell, networks: Networks, dtype: torch.dtype) -> PackedCell
         oracle=oracle,
         point_columns=point_columns,
         trunk=(
-            _layer(point_columns.weights(first.weight), first.bias, dtype),
-            *(_layer(layer.weight, layer.bias, dtype) for layer in others),
+            Product.of(point_columns.weights(first.weight), first.bias, dtype),
+            *(Product.of(layer.weight, layer.bias, dtype) for layer in others),
         ),
         per_sample=split.per_sample.to(dtype),
         direction_columns=columns,
@@ -104,32 +105,27 @@ def packed(cell: ViewCell, networks: Networks, dtype: torch.dtype) -> PackedCell
 
 def _packed_oracle(
     oracle: DepthOracle, cell: ViewCell, dtype: torch.dtype
-) -> tuple[EncodedColumns | None, tuple[nn.Linear, ...]]:
+) -> tuple[EncodedColumns | None, tuple[Product, ...]]:
     """The columns of an encoded input, and the layers."""
     first, *others = _linears(oracle.layers)
+    precisions = [dtype] * len(others)
     if oracle.settings.input == "points":
+        columns = None
         folded = fold_oracle_input(oracle, cell)
-        exact, *others = others
-        return None, (
-            _layer(folded.weight, folded.bias, torch.float32),
-            # Half of what bf16 does to the picture comes from rounding between these two.
-            _layer(exact.weight, exact.bias, torch.float32),
-            *(_layer(layer.weight, layer.bias, dtype) for layer in others),
+        start = Product.of(folded.weight, folded.bias, torch.float32)
+        # Half of what bf16 does to the picture comes from rounding between these two.
+        precisions[0] = torch.float32
+    else:
+        columns = EncodedColumns.of(
+            oracle.settings.direction_frequencies, oracle.settings.origin_frequencies
         )
-    rest = [_layer(layer.weight, layer.bias, dtype) for layer in others]
-    columns = EncodedColumns.of(
-        oracle.settings.direction_frequencies, oracle.settings.origin_frequencies
+        start = Product.of(columns.weights(first.weight), first.bias, dtype)
+    rest = (
+        Product.of(layer.weight, layer.bias, precision, has_relu=layer is not others[-1])
+        for layer, precision in zip(others, precisions, strict=True)
     )
-    return columns, (_layer(columns.weights(first.weight), first.bias, dtype), *rest)
+    return columns, (start, *rest)
 
 
 def _linears(layers: nn.ModuleList) -> list[nn.Linear]:
     return [layer for layer in layers if isinstance(layer, nn.Linear)]
-
-
-def _layer(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> nn.Linear:
-    """A linear layer of these numbers, copied."""
-    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    layer.weight = nn.Parameter(weight.detach().to("cpu", dtype, copy=True).contiguous())
-    layer.bias = nn.Parameter(bias.detach().to("cpu", dtype, copy=True))
-    return layer

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import os
 import platform
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import get_args
+from typing import TypeVar, get_args
 
 import numpy as np
 import torch
@@ -18,8 +17,15 @@ import torch
 from donerf.backends.cpu.compositing import write_pixels
 from donerf.backends.cpu.packing import PackedCell, packed, why_not_served
 from donerf.backends.cpu.rays import camera_numbers
-from donerf.backends.cpu.sampling import SampleCounts
-from donerf.backends.cpu.tile import RenderedTile, Scratch, Tile, TileTask, render_tile
+from donerf.backends.cpu.sampling import Blocks, SampleCounts
+from donerf.backends.cpu.tile import (
+    RenderedTile,
+    Scratch,
+    Tile,
+    TileTask,
+    ask_blocks,
+    render_tile,
+)
 from donerf.backends.eager import EagerRenderer
 from donerf.geometry.camera import Camera
 from donerf.memory import keep_freed_memory
@@ -41,10 +47,13 @@ _TILE_SAMPLES = 1 << 17
 _SMALLEST_TILE, _LARGEST_TILE = 32, 128
 """Pixels a side: large enough that a tile's edges and calls cost little, small enough that a cancel
 is answered soon."""
+_BAND_BLOCKS = 1 << 13
+"""Blocks that ask the oracle before their thread looks whether it is still wanted."""
 _START_SECONDS = 60.0
 """After which threads that do not start are given up."""
 _SERVED = frozenset({Output.COLOR, Output.DEPTH, Output.SAMPLE_COUNT})
 """Outputs of the compiled path; a frame with others is rendered by the eager renderer."""
+Part = TypeVar("Part")
 
 
 class CpuRenderer:
@@ -115,14 +124,17 @@ class CpuRenderer:
             return self._eager_renderer().render(camera, options, cancelled)
         began = time.perf_counter()
         work = _FrameWork(camera, options, cell, cancelled, self._threads)
+        clocks: list[_StageClock] = []
         try:
-            clocks = list(self._tile_pool().map(self._render_tiles, [work] * self._threads))
+            # All blocks have their answers before the first tile looks at those around it.
+            for part in (self._ask_blocks, self._render_tiles):
+                clocks += self._tile_pool().map(part, [work] * self._threads)
         except BaseException:
             work.stop()  # So that the other threads do not go on with a frame that nobody gets.
             raise
         if work.is_stopped:
             return None
-        return work.frame(_stage_times(clocks, time.perf_counter() - began))
+        return work.frame(_stage_times(clocks, self._threads, time.perf_counter() - began))
 
     def _tile_pool(self) -> ThreadPoolExecutor:
         """The threads; after a fork new ones, since a child process has none of its parent's."""
@@ -130,15 +142,29 @@ class CpuRenderer:
             self._pool, self._process = _one_thread_each(self._threads), os.getpid()
         return self._pool
 
+    def _my_scratch(self) -> Scratch:
+        """The memory of the thread that asks."""
+        if not hasattr(self._scratch, "mine"):
+            self._scratch.mine = Scratch()
+        return self._scratch.mine
+
+    @torch.inference_mode()
+    def _ask_blocks(self, work: _FrameWork) -> _StageClock:
+        """Ask the oracle about blocks until all have answers; runs in each thread."""
+        clock, blocks = _StageClock(), work.task.blocks
+        if blocks is not None:
+            for band in work.bands():
+                clock.start()
+                ask_blocks(work.task, blocks, band, self._my_scratch(), clock.finished)
+        return clock
+
     @torch.inference_mode()
     def _render_tiles(self, work: _FrameWork) -> _StageClock:
         """Render tiles until none is left; runs in each thread."""
-        if not hasattr(self._scratch, "mine"):
-            self._scratch.mine = Scratch()
         clock = _StageClock()
         for tile in work.tiles():
             clock.start()
-            rendered = render_tile(work.task, tile, self._scratch.mine, clock.finished)
+            rendered = render_tile(work.task, tile, self._my_scratch(), clock.finished)
             work.keep(tile, rendered)
             clock.finished("composite")
         return clock
@@ -162,37 +188,46 @@ class _FrameWork:
         threads: int,
     ) -> None:
         size = (camera.intrinsics.height, camera.intrinsics.width)
-        self.task = TileTask(
-            cell,
-            camera_numbers(camera, cell.cell, options.subpixel_offset),
+        counts = (
             SampleCounts.adaptive(options.samples, cell.compositing, cell.bins)
             if options.adaptive
-            else SampleCounts.exactly(options.samples, cell.compositing),
-            options.shared_oracle,
+            else SampleCounts.exactly(options.samples, cell.compositing)
         )
+        blocks = Blocks.empty(counts, size[1], size[0]) if options.shared_oracle else None
+        numbers = camera_numbers(camera, cell.cell, options.subpixel_offset)
+        self.task = TileTask(cell, numbers, counts, blocks)
         self.is_stopped = False
         self._outputs = options.outputs
         self._image = torch.empty(*size, 4, dtype=torch.uint8)
         # Color, distance and count, for frames that are more than an image.
         self._planes = torch.empty(5, *size) if options.outputs else None
-        self._shaded = self._asked = 0
-        self._waiting = iter(tiles_of(*size, threads, int(self.task.counts.counts[-1])))
+        self._shaded = 0
+        self._asked = 0 if blocks is None else blocks.landmarks[0].size
+        self._bands = iter([] if blocks is None else bands_of(*blocks.landmarks[0].shape, threads))
+        self._tiles = iter(tiles_of(*size, threads, int(counts.counts[-1])))
         self._cancelled = cancelled
         self._lock = threading.Lock()
 
+    def bands(self) -> Iterator[slice]:
+        """Rows of blocks for one thread, until none are left or the frame is stopped."""
+        return self._handed_out(self._bands)
+
     def tiles(self) -> Iterator[Tile]:
         """Tiles for one thread, until none is left or the frame is stopped."""
+        return self._handed_out(self._tiles)
+
+    def _handed_out(self, waiting: Iterator[Part]) -> Iterator[Part]:
         while True:
             with self._lock:
                 if self._cancelled is not None and self._cancelled():
                     self.is_stopped = True
-                tile = None if self.is_stopped else next(self._waiting, None)
-            if tile is None:
+                part = None if self.is_stopped else next(waiting, None)
+            if part is None:
                 return
-            yield tile
+            yield part
 
     def stop(self) -> None:
-        """Hand out no more tiles."""
+        """Hand out nothing more."""
         with self._lock:
             self.is_stopped = True
 
@@ -243,6 +278,12 @@ def tiles_of(height: int, width: int, threads: int, samples: int) -> list[Tile]:
     ]
 
 
+def bands_of(rows: int, columns: int, threads: int) -> list[slice]:
+    """Rows of blocks, shared out like tiles."""
+    most = min(-(-rows // (threads * _TILES_PER_THREAD)), max(_BAND_BLOCKS // columns, 1))
+    return [slice(first, min(first + most, rows)) for first in range(0, rows, most)]
+
+
 def _even_share(length: int, most: float) -> int:
     """The even number of pixels that divides a length into equal shares of about `most`."""
     return 2 * math.ceil(length / math.ceil(length / most) / 2)
@@ -266,10 +307,10 @@ class _StageClock:
         self._last = now
 
 
-def _stage_times(clocks: list[_StageClock], total: float) -> StageTimes:
+def _stage_times(clocks: list[_StageClock], threads: int, total: float) -> StageTimes:
     """Stages as the threads' mean, so that they add up to about the whole frame's time."""
     mean = {
-        stage: 1000 * statistics.mean(clock.seconds[stage] for clock in clocks)
+        stage: 1000 * sum(clock.seconds[stage] for clock in clocks) / threads
         for stage in get_args(Stage)
     }
     return StageTimes(
@@ -283,7 +324,7 @@ def _stage_times(clocks: list[_StageClock], total: float) -> StageTimes:
 
 def _one_thread_each(threads: int) -> ThreadPoolExecutor:
     """Threads whose own products run on one core each: together they use all of them."""
-    pool = ThreadPoolExecutor(threads, "tile", torch.set_num_threads, (1,))
+    pool = ThreadPoolExecutor(threads, "tile", _use_one_core)
     # Each waits for all the others, so that every thread exists when the setting is restored:
     # torch keeps the number of a thread that exists, and gives later ones what was set last.
     barrier = threading.Barrier(threads, timeout=_START_SECONDS)
@@ -295,3 +336,11 @@ def _one_thread_each(threads: int) -> ThreadPoolExecutor:
     finally:
         torch.set_num_threads(threads)
     return pool
+
+
+def _use_one_core() -> None:
+    """Let this thread's products run on one core from now on."""
+    # torch sets up a thread when it first needs its number of threads, by what was set last
+    # anywhere; it must not do so later, when that is the number of all cores again.
+    torch.get_num_threads()
+    torch.set_num_threads(1)

@@ -61,28 +61,61 @@ def place(logits: np.ndarray, rule: SampleCounts, is_compared: bool = False) -> 
     return placed
 
 
-def share_by_blocks(
-    blocks: Placed, shape: tuple[int, int], size: tuple[int, int], bins: int
-) -> tuple[Placed, np.ndarray]:
+@dataclass(frozen=True)
+class Blocks:
+    """Where the samples of blocks of 2x2 pixels go: those of a picture, and RING of them around.
+
+    s:          (longest, combs, rows, columns);  count: (combs, rows, columns)
+    landmarks:  (L, rows, columns)
+    """
+
+    s: np.ndarray
+    count: np.ndarray
+    landmarks: np.ndarray
+
+    @classmethod
+    def empty(cls, rule: SampleCounts, width: int, height: int) -> Blocks:
+        """Room for those of a picture of so many pixels; what it holds is what was left in it."""
+        shape = tuple(-(-length // 2) + 2 * RING for length in (height, width))
+        return cls(
+            np.empty((rule.longest, rule.combs, *shape), np.float32),
+            np.empty((rule.combs, *shape), np.int64),
+            np.empty((len(rule.marks), *shape), np.float32),
+        )
+
+    def put(self, band: slice, placed: Placed) -> None:
+        """Fill in some rows, from the samples of their blocks' rays."""
+        self.s[:, :, band] = placed.s.reshape(self.s[:, :, band].shape)
+        self.count[:, band] = placed.count.reshape(self.count[:, band].shape)
+        self.landmarks[:, band] = placed.landmarks.reshape(self.landmarks[:, band].shape)
+
+    def around(self, tile: tuple[int, int, int, int]) -> Blocks:
+        """Those of a tile (left, top, width and height in pixels), and RING of them around."""
+        left, top, width, height = tile
+        rows = slice(top // 2, top // 2 + -(-height // 2) + 2 * RING)
+        columns = slice(left // 2, left // 2 + -(-width // 2) + 2 * RING)
+        # Copied, since loops are compiled for one layout.
+        parts = (each[..., rows, columns].copy() for each in (self.s, self.count, self.landmarks))
+        return Blocks(*parts)
+
+
+def share_by_blocks(blocks: Blocks, size: tuple[int, int], bins: int) -> tuple[Placed, np.ndarray]:
     """The samples of pixels by those of their blocks, and which pixels must ask for themselves.
 
-    shape:    (rows, columns) of the blocks, RING of them around those of the pixels
     size:     (width, height) in pixels
     returns:  all pixels' samples, and the indices of those that may not share
     """
-    rows, columns = shape
+    longest, combs, rows, columns = blocks.s.shape
     width, height = size
-    longest, combs = blocks.s.shape[:2]
-    landmarks = blocks.landmarks.reshape(-1, rows, columns)
     across = np.empty((rows, columns - RING - 1), np.float32)
     along = np.empty((rows - RING - 1, columns), np.float32)
-    bends(landmarks, across, along)
+    bends(blocks.landmarks, across, along)
     placed = Placed.empty(longest, combs, width * height)
     is_alone = np.empty(width * height, np.bool_)
     share(
-        landmarks,
-        blocks.s.reshape(longest, combs, rows, columns),
-        blocks.count.reshape(combs, rows, columns),
+        blocks.landmarks,
+        blocks.s,
+        blocks.count,
         across,
         along,
         np.float32(SAME_SURFACE / bins),

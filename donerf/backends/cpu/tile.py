@@ -18,23 +18,16 @@ from donerf.backends.cpu.compositing import composite
 from donerf.backends.cpu.packing import PackedCell
 from donerf.backends.cpu.placement import warped_points
 from donerf.backends.cpu.rays import unified_rays
-from donerf.backends.cpu.sampling import (
-    Placed,
-    SampleCounts,
-    Slabs,
-    place,
-    share_by_blocks,
-)
+from donerf.backends.cpu.sampling import Blocks, Placed, SampleCounts, Slabs, place, share_by_blocks
 from donerf.backends.cpu.sharing import RING
-from donerf.model.layers import fused_linear_relu
 from donerf.model.pipeline import Stage
 
 Tile = tuple[int, int, int, int]
 """Left, top, width and height in pixels; left and top are even."""
 
 _ROWS = 4096
-"""Rows that go through a network at once: the largest layers' numbers stay in a core's cache."""
-_ROWS_STEP = 256
+"""Rows that go through a network at once: fewer leave more time between products, more no cache."""
+_ROWS_STEP = 64
 
 
 class Scratch:
@@ -60,15 +53,15 @@ class Scratch:
 class TileTask:
     """What all tiles of a frame have in common.
 
-    camera:             from `camera_numbers`
-    counts:             how many samples a ray gets
-    is_oracle_shared:   2x2 pixels ask the oracle once where they see the same surface
+    camera:  from `camera_numbers`
+    counts:  how many samples a ray gets
+    blocks:  where 2x2 pixels ask the oracle once, if they see the same surface: their answers
     """
 
     cell: PackedCell
     camera: np.ndarray
     counts: SampleCounts
-    is_oracle_shared: bool
+    blocks: Blocks | None
 
 
 @dataclass(frozen=True)
@@ -77,7 +70,7 @@ class RenderedTile:
 
     pixels:  (5, R) color, sRGB in [0, 1]; distance from the camera; opacity
     count:   (R,) samples that were shaded
-    asked:   rays that the oracle was asked about
+    asked:   rays that the oracle was asked about, those of the blocks apart
     """
 
     pixels: np.ndarray
@@ -92,10 +85,10 @@ def render_tile(
     cell = task.cell
     rays = scratch.floats("rays", 7, tile[2] * tile[3])
     unified_rays(tile, 1, task.camera, rays)
-    if task.is_oracle_shared:
-        placed, asked = place_by_blocks(task, tile, rays, scratch, finished)
-    else:
+    if task.blocks is None:
         placed, asked = place_by_oracle(task, rays, scratch, finished), rays.shape[1]
+    else:
+        placed, asked = place_by_blocks(task, task.blocks, tile, rays, scratch, finished)
     samples = Slabs.of(placed)
     comb_rays = samples.rays_of_combs(rays)
     finished("placement")
@@ -128,50 +121,59 @@ def place_by_oracle(
     return placed
 
 
+def ask_blocks(
+    task: TileTask,
+    blocks: Blocks,
+    band: slice,
+    scratch: Scratch,
+    finished: Callable[[Stage], None],
+) -> None:
+    """Ask the oracle about some rows of blocks, through the middle of each; fills them in."""
+    columns = blocks.count.shape[2]
+    rows = band.stop - band.start
+    rays = scratch.floats("block rays", 7, columns * rows)
+    first = (-2 * RING, 2 * (band.start - RING))
+    unified_rays((*first, columns, rows), 2, task.camera, rays)
+    blocks.put(band, place_by_oracle(task, rays, scratch, finished, is_compared=True))
+    finished("placement")
+
+
 def place_by_blocks(
     task: TileTask,
+    blocks: Blocks,
     tile: Tile,
     rays: np.ndarray,
     scratch: Scratch,
     finished: Callable[[Stage], None],
 ) -> tuple[Placed, int]:
-    """The same, but 2x2 pixels share one question where depth goes on evenly around them.
+    """Samples by the blocks' answers; by the oracle where depth does not go on evenly around.
 
-    returns:  the samples, and how many questions they took
+    returns:  the samples, and how many rays the oracle was asked about
     """
-    left, top, width, height = tile
-    # Blocks around the tile's own, so that no edge hides between two tiles.
-    columns, rows = (-(-length // 2) + 2 * RING for length in (width, height))
-    block_rays = scratch.floats("block rays", 7, columns * rows)
-    first = (left - 2 * RING, top - 2 * RING)
-    unified_rays((*first, columns, rows), 2, task.camera, block_rays)
-    blocks = place_by_oracle(task, block_rays, scratch, finished, is_compared=True)
-    placed, alone = share_by_blocks(blocks, (rows, columns), (width, height), task.cell.bins)
+    placed, alone = share_by_blocks(blocks.around(tile), tile[2:], task.cell.bins)
     finished("placement")
     if alone.size:
         # Rows in order, which indexing does not promise: loops are compiled for one layout.
         asked = np.take(rays, alone, axis=1)
         placed.put(alone, place_by_oracle(task, asked, scratch, finished))
-    return placed, columns * rows + alone.size
+    return placed, alone.size
 
 
 def expect_depth(cell: PackedCell, rays: np.ndarray, scratch: Scratch) -> np.ndarray:
     """The oracle's logits, (R, B), as `memory_of` shows them."""
-    first, *hidden, last = cell.oracle
     count = rays.shape[1]
-    logits = scratch.tensor("logits", (count, cell.bins), last.weight.dtype)
+    logits = scratch.tensor("logits", (count, cell.bins), cell.oracle[-1].dtype)
     for part in parts_of(count):
         if cell.ray_columns is None:
             x = scratch.tensor("folded", (_padded(part), 6), torch.float32)
             x[: part.stop - part.start] = torch.from_numpy(rays[:6, part]).T  # The ray itself.
         else:
-            x = scratch.tensor(
-                "encoded", (_padded(part), len(cell.ray_columns)), first.weight.dtype
-            )
+            size = (_padded(part), len(cell.ray_columns))
+            x = scratch.tensor("encoded", size, cell.oracle[0].dtype)
             cell.ray_columns.encode(rays, part.start, memory_of(x))
-        for layer in (first, *hidden):
-            x = fused_linear_relu(layer, x.to(layer.weight.dtype))
-        logits[part] = last(x.to(last.weight.dtype))[: part.stop - part.start]
+        for layer in cell.oracle:
+            x = layer(x.to(layer.dtype))
+        logits[part] = x[: part.stop - part.start]
     return memory_of(logits)
 
 
@@ -192,7 +194,7 @@ def shade(
         x = scratch.tensor("encoded", size, cell.per_sample.dtype)
         cell.point_columns.encode(points, part.start, memory_of(x))
         for layer in cell.trunk:
-            x = fused_linear_relu(layer, x)
+            x = layer(x)
         raw[:, part] = (cell.per_sample @ x.T)[:, : part.stop - part.start]
     return raw.numpy(), _by_direction(cell, rays, scratch).numpy()
 
