@@ -115,9 +115,9 @@ def compile_both(
     exact = launch.Depths.of(launch.Rule(4, 1), RAYS, view.device)
     index = torch.zeros(RAYS + 1, dtype=torch.int32)
     sparing = replace(
-        launch.Depths.of(launch.Rule(8, 1, torch.zeros(16)), RAYS, view.device),
+        launch.Depths.of(launch.Rule(8, 1, *torch.zeros(2, 16)), RAYS, view.device, RAYS),
         sources=index[1:],
-        moves=torch.zeros(RAYS),
+        moves=torch.zeros(4, RAYS),
         order=index[1:],
     )
     name = f"{kind} {layers}x{width}"

@@ -364,6 +364,25 @@ def test_adaptive_counts_are_those_of_the_cpu(kernel_device, is_shared: bool):
     assert psnr(frame, expected) > 38
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (2, 2), (29, 21)])
+@pytest.mark.parametrize("samples", [1, 4])
+def test_shared_answers_are_those_of_the_cpu(kernel_device, samples: int, size: tuple[int, int]):
+    scene = load_scene(default_scene())
+    seen = Camera(np.array(scene.metadata.test_poses[8]), Intrinsics.from_fov(*size, 0.2))
+    options = RenderOptions(samples=samples)
+
+    frame = fused_picture(CudaRenderer(scene, str(kernel_device)), options, seen)
+
+    expected = picture(make_renderer(scene, "cpu", "fp32", "cpu"), options, seen)
+    # Two blocks more are asked on each side, as they are around the only tile of the CPU's.
+    blocks = [-(-length // 2) for length in size]
+    pixels = size[0] * size[1]
+    ring = (blocks[0] + 4) * (blocks[1] + 4)
+    assert frame.oracle_share >= ring / pixels
+    assert frame.oracle_share == pytest.approx(expected.oracle_share, abs=0.02)
+    assert psnr(frame, expected) > 45
+
+
 def psnr(one: Frame, other: Frame) -> float:
     error = (one.image.cpu().double() - other.image.cpu().double())[..., :3].div(255)
     return float(-10 * error.square().mean().log10())

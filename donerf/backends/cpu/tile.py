@@ -25,7 +25,7 @@ from donerf.backends.cpu.sampling import (
     place,
     share_by_blocks,
 )
-from donerf.backends.cpu.sharing import RING
+from donerf.backends.sample_counts import RING
 from donerf.model.layers import fused_linear_relu
 from donerf.model.pipeline import Stage
 

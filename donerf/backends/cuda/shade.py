@@ -40,7 +40,7 @@ def shade_kernel(
     depths:        (samples, stride) normalized depth
     counts:        (stride,) samples of each column of depths; for IS_ADAPTIVE, else all `samples`
     sources:       (rays,) which column of depths is a pixel's; for IS_SHARED, else its own
-    moves:         (rays,) what is added to a pixel's depths; for IS_SHARED
+    moves:         (4, rays) how a pixel's depths move, see `Blocks.moves`; for IS_SHARED
     order:         (rays,) in which the pixels are shaded; for IS_ADAPTIVE
     image:         out, (picture's rays,) int32: red, green, blue and 255, a byte each
     color:         out, (picture's rays, 3) float16; for HAS_COLOR
@@ -63,7 +63,6 @@ def shade_kernel(
     source = ray
     if IS_SHARED:
         source = tl.load(sources + ray, mask=exists, other=0)
-        move = tl.load(moves + ray, mask=exists, other=0.0)
     count = tl.where(exists, samples, 0)
     longest = samples
     if IS_ADAPTIVE:
@@ -91,8 +90,8 @@ def shade_kernel(
         s = tl.load(place, mask=k < count, other=1.0)
         s_next = tl.load(place + combs * stride, mask=k + combs < count, other=1.0)
         if IS_SHARED:
-            s = tl.clamp(s + move, 0.0, 1.0)
-            s_next = tl.clamp(s_next + move, 0.0, 1.0)
+            s = _moved(s, moves + ray, rays, exists)
+            s_next = _moved(s_next, moves + ray, rays, exists)
         t = distance(view, s)
         q_x, q_y, q_z = from_x + t * x, from_y + t * y, from_z + t * z
         # The warp is singular at the cell's center: there the result is 0.
@@ -141,3 +140,14 @@ def shade_kernel(
     if HAS_COLOR:
         place = color + (start + ray)[:, None] * 3 + column
         tl.store(place, blended.to(tl.float16), mask=exists[:, None] & (column < 3))
+
+
+@triton.jit
+def _moved(s, moves, rays, exists):
+    """A depth of a block where one of its pixels sees it, see `Blocks.moves`."""
+    low = tl.load(moves, mask=exists, other=0.0)
+    per_width = tl.load(moves + rays, mask=exists, other=0.0)
+    by_low = tl.load(moves + 2 * rays, mask=exists, other=0.0)
+    widening = tl.load(moves + 3 * rays, mask=exists, other=0.0)
+    place = tl.clamp((s - low) * per_width, 0.0, 1.0)
+    return tl.clamp(s + by_low + place * widening, 0.0, 1.0)
