@@ -25,7 +25,9 @@ SPREADS = tl.constexpr(len(sample_counts.SPREADS))
 """Widths of a distribution from which on a ray gets another number of samples."""
 
 
-@triton.jit(do_not_specialize=["start", "rays", "stride", "width", "samples", "combs", "landmark_count"])
+@triton.jit(
+    do_not_specialize=["start", "rays", "stride", "width", "samples", "combs", "landmark_count"]
+)
 def place_kernel(
     view, depths, counts, landmarks, rule, marks, listed, first, hidden, last, biases, folded,
     direction_powers, origin_powers, start, rays, stride, width, samples, combs, landmark_count,
