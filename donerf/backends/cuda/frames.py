@@ -109,7 +109,7 @@ class FusedFrame:
     def __init__(self, kind: PictureKind, cell: FusedCell, device: torch.device) -> None:
         self._kind, self._cell, self._device = kind, cell, device
         self.place_tiling = place_tiling(cell.oracle.shape)
-        self.shade_tiling = shade_tiling(cell.shading.shape)
+        self.shade_tiling = shade_tiling(cell.shading)
         self._view = torch.zeros(SIZE, device=device)
         pixels = torch.empty(kind.pixels, dtype=torch.int32, device=device)
         self.image = pixels.view(torch.uint8).view(-1, 4)

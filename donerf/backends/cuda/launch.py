@@ -37,10 +37,12 @@ def place_tiling(shape: LayerShape) -> Tiling:
     return Tiling(128, 8, 3) if shape.halves == 2 else Tiling(64, 4, 3)
 
 
-def shade_tiling(shape: LayerShape) -> Tiling:
+def shade_tiling(shading: PackedShading) -> Tiling:
     """The second kernel's, which comes back to the same weights for each sample."""
+    shape = shading.shape
     if shape.halves == 1 and shape.layers * shape.width**2 * 2 <= _RESIDENT_BYTES:
-        return Tiling(64, 4, 3, resident=True)
+        # Unrolled layers of 8 bits need more registers than there are, for their scales.
+        return Tiling(64, 4, 3, resident=shading.hidden.dtype.itemsize == 2)
     return Tiling(128, 8, 3)
 
 
@@ -209,6 +211,7 @@ def launch_shade(
         shading.first,
         shading.hidden,
         shading.last,
+        shading.scales,
         shading.biases,
         shading.of_direction,
         shading.point_powers,

@@ -88,10 +88,11 @@ def place_kernel(
             right = _encoded(direction, origin, second, biases + CHUNK, DIRECTION, ORIGIN, CHUNK)
     left = relu_packed(left, ROWS, CHUNK, dtype, PTX)
     right = relu_packed(right, ROWS, CHUNK, dtype, PTX)
+    # The oracle's layers have no scales: they are in 16 bits.
     left, right = hidden_layers(
-        left, right, hidden, biases + layer, LAYERS, CHUNK, HALVES, ROWS, RESIDENT, PTX
+        left, right, hidden, biases, biases + layer, LAYERS, CHUNK, HALVES, ROWS, RESIDENT, PTX
     )
-    logits = multiply(left, right, last, COLUMNS, CHUNK, HALVES, ROWS)
+    logits = multiply(left, right, last, dtype, COLUMNS, CHUNK, HALVES, ROWS)
     bin = tl.arange(0, COLUMNS)
     logits += tl.load(biases + (1 + LAYERS) * layer + bin)[None, :]
 

@@ -26,7 +26,7 @@ ENDLESS = tl.constexpr(compositing.ENDLESS)
 
 @triton.jit(do_not_specialize=["start", "rays", "stride", "width", "samples", "combs"])
 def shade_kernel(
-    view, depths, counts, sources, moves, order, image, color, first, hidden, last, biases,
+    view, depths, counts, sources, moves, order, image, color, first, hidden, last, scales, biases,
     of_direction, point_powers, direction_powers, start, rays, stride, width, samples, combs,
     IS_SHARED: tl.constexpr, IS_ADAPTIVE: tl.constexpr,
     POINT: tl.constexpr, POINT_OCTAVES: tl.constexpr, DIRECTION: tl.constexpr,
@@ -47,13 +47,15 @@ def shade_kernel(
     first:         (HALVES, POINT, CHUNK)
     hidden:        (LAYERS, HALVES, HALVES * CHUNK, CHUNK)
     last:          (HALVES * CHUNK, OUTPUTS): red, green, blue, density, padding
+    scales:        fp32, of the hidden layers; when those are in 8 bits
     biases:        fp32, of the first, the hidden and the last layer, one after another
     of_direction:  (DIRECTION, OUTPUTS), the last layer's share of the direction
     start:         index of the first ray in the picture;  rays: how many
     combs:         see `combs_of`; they are blended one after another
     IS_PUBLISHED:  compositing by the published rule instead of ours
     """
-    dtype: tl.constexpr = hidden.dtype.element_ty
+    dtype: tl.constexpr = last.dtype.element_ty
+    held: tl.constexpr = hidden.dtype.element_ty
     layer: tl.constexpr = HALVES * CHUNK
     ray = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     exists = ray < rays
@@ -103,16 +105,17 @@ def shade_kernel(
         )  # fmt: skip
 
         left = tl.dot(point, first_left) + tl.load(biases + tl.arange(0, CHUNK))[None, :]
-        left = relu_packed(left, ROWS, CHUNK, dtype, PTX)
+        left = relu_packed(left, ROWS, CHUNK, held, PTX)
         right = left
         if HALVES == 2:
             right = tl.dot(point, first_right)
             right += tl.load(biases + CHUNK + tl.arange(0, CHUNK))[None, :]
-            right = relu_packed(right, ROWS, CHUNK, dtype, PTX)
+            right = relu_packed(right, ROWS, CHUNK, held, PTX)
         left, right = hidden_layers(
-            left, right, hidden, biases + layer, LAYERS, CHUNK, HALVES, ROWS, RESIDENT, PTX
-        )
-        raw = of_ray + multiply(left, right, last, OUTPUTS, CHUNK, HALVES, ROWS)
+            left, right, hidden, scales, biases + layer, LAYERS, CHUNK, HALVES, ROWS, RESIDENT,
+            PTX,
+        )  # fmt: skip
+        raw = of_ray + multiply(left, right, last, held, OUTPUTS, CHUNK, HALVES, ROWS)
 
         density = tl.sum(tl.where(column == 3, raw, 0.0), axis=1)
         is_last = k + combs >= count
