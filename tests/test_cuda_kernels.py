@@ -289,7 +289,7 @@ def test_hidden_layers_of_8_bits_are_their_twins(kernel_device, width, layers: i
     assert picture.color is not None
     color, exact = in_8_bits.expected.composite.color, case.expected.composite.color
     error = (picture.color.float() - color).square().mean().sqrt()
-    assert error < 0.35 * (color - exact).square().mean().sqrt()
+    assert error < 0.7 * (color - exact).square().mean().sqrt()
     assert (bytes_of(picture)[:, :3].float() - picture.color.float() * 255).abs().max() < 0.7
     assert (bytes_of(picture)[:, 3] == 255).all()
 
@@ -334,7 +334,7 @@ def test_real_tiles_of_8_bits_on_the_gpu(kernel_device, width: int):
     color, exact = in_8_bits.expected.composite.color, case.expected.composite.color
     difference = bytes_of(picture)[:, :3].float() / 255 - color
     # The GPU adds products of 8-bit numbers with fewer bits than fp32 has.
-    assert difference.square().mean().sqrt() < 0.5 * (color - exact).square().mean().sqrt()
+    assert difference.square().mean().sqrt() < 0.8 * (color - exact).square().mean().sqrt()
 
 
 @pytest.mark.gpu
