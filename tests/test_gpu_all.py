@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -50,10 +49,22 @@ def test_what_a_command_started_ends_with_it(tmp_path: Path):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]])
-def test_results_of_tests_are_read_as_they_come(tmp_path: Path, workers: list[str]):
-    if workers and find_spec("xdist") is None:
-        pytest.skip("needs pytest-xdist")
+def test_results_of_tests_by_workers_are_read_too():
+    text = (
+        "[gw1] [ 33%] PASSED tests/test_some.py::test_passing[a b]\n"
+        "tests/test_some.py::test_that_goes_on \n"
+        "[gw0] [ 66%] FAILED tests/test_some.py::test_failing[64-FAILED]\n"
+        "[gw0] [100%] SKIPPED tests/test_some.py::test_skipped\n"
+        "FAILED tests/test_some.py::test_failing[64-FAILED] - ValueError\n"
+    )
+
+    found = results_of_tests(text)
+
+    failed = ["tests/test_some.py::test_failing[64-FAILED]"]
+    assert found == {"passed": 1, "skipped": 1, "failed": failed}
+
+
+def test_results_of_tests_are_read_as_they_come(tmp_path: Path):
     (tmp_path / "test_some.py").write_text(
         "import pytest\n"
         "@pytest.mark.parametrize('name', ['a', 'b - c'])\n"
@@ -61,7 +72,7 @@ def test_results_of_tests_are_read_as_they_come(tmp_path: Path, workers: list[st
         "def test_failing(): raise ValueError\n"
         "def test_skipped(): pytest.skip()\n"
     )
-    command = [sys.executable, "-m", "pytest", "-v", "--color=no", *workers, "test_some.py"]
+    command = [sys.executable, "-m", "pytest", "-v", "--color=no", "test_some.py"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     found = results_of_tests(result.stdout)
