@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import re
 import statistics
 import subprocess
@@ -114,9 +115,12 @@ def check_kernels(published: Path, found: Findings, write: Write) -> None:
         log = Path(folder) / "log"
         with log.open("w") as out:
             try:
+                # Unbuffered, so that the log says how far it came.
+                environment = os.environ | {"PYTHONUNBUFFERED": "1"}
                 subprocess.run(
-                    command, cwd=ROOT, stdout=out, stderr=out, timeout=TEST_SECONDS, check=False
-                )
+                    command, cwd=ROOT, env=environment, stdout=out, stderr=out,
+                    timeout=TEST_SECONDS, check=False,
+                )  # fmt: skip
                 found["all_tests_ran"] = True
             except subprocess.TimeoutExpired:
                 found["all_tests_ran"] = False

@@ -242,6 +242,31 @@ def test_pictures_of_any_size(kernel_device, size: tuple[int, int]):
     assert_colors(case, case.shade())
 
 
+@pytest.mark.parametrize("samples", range(1, 17))
+def test_any_number_of_samples(kernel_device, samples: int):
+    oracle, shading = (kind(width=20, layers=3) for kind in (OracleSettings, ShadingSettings))
+    case = make_case(kernel_device, samples, oracle, shading, size=(5, 3))
+
+    assert_places(case, case.place())
+    assert_colors(case, case.shade())
+
+
+@pytest.mark.parametrize("listed", [[], [70], [3, 4, 9], [*range(5, 73, 2)]])
+def test_only_listed_pixels_ask_the_oracle(kernel_device, listed: list[int]):
+    case = make_case(kernel_device)
+    pixels = torch.zeros(1 + len(case.rays), dtype=torch.int32)
+    pixels[: 1 + len(listed)] = torch.tensor([len(listed), *listed])
+    asking = Pixels(case.rays, case.width, pixels.to(kernel_device))
+    depths = Depths.of(case.rule, len(case.rays), kernel_device)
+    depths.s.fill_(torch.nan)
+
+    launch_place(case.oracle, case.view, asking, depths, SMALL)
+
+    # Their answers stand side by side; what stands behind is nobody's. Most tiles have no ray.
+    assert depths.s[:, len(listed) :].isnan().all()
+    assert_close(depths.s[:, : len(listed)], case.s[:, listed], atol=4e-3, rtol=0)
+
+
 def test_parts_of_a_picture_are_the_picture_and_touch_nothing_else(kernel_device):
     case = make_case(kernel_device, size=(37, 3))
     part = range(41, 90)
