@@ -244,7 +244,8 @@ def test_pictures_of_any_size(kernel_device, size: tuple[int, int]):
 
 @pytest.mark.parametrize("samples", range(1, 17))
 def test_any_number_of_samples(kernel_device, samples: int):
-    oracle, shading = (kind(width=20, layers=3) for kind in (OracleSettings, ShadingSettings))
+    oracle = OracleSettings(width=20, layers=3)
+    shading = ShadingSettings(width=20, layers=3)
     case = make_case(kernel_device, samples, oracle, shading, size=(5, 3))
 
     assert_places(case, case.place())
