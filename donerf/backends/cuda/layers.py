@@ -5,9 +5,9 @@ neighboring 16-bit numbers in one register, because the compiler gives each numb
 one iteration to the next a register of its own. Widths above CHUNK go in two halves, so that three
 blocks of weights (the one in use, two on their way) fit the shared memory.
 
-With hidden layers in 8 bits (e4m3) four neighbors of a thread travel in one register. A thread
-finds others beside its own in the result of a product than the next product wants from it, so the
-columns change places, and so do the weights (`packing.FOURS`).
+With hidden layers in 8 bits (e4m3) four numbers travel in one register. Those that a thread has of
+a product's result are not the neighbors that the next product wants from it: they enter it in
+another order of columns, and the weights lie in that order too (`packing.FOURS`).
 """
 # pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportArgumentType=false
 # pyright: reportAssignmentType=false

@@ -258,7 +258,8 @@ def overwrite(place: Packed, source: Packed) -> bool:
 
     returns:  False, with nothing changed, when the shapes differ
     """
-    if place.shape != source.shape or place.hidden.dtype != source.hidden.dtype:
+    dtypes = [(packed.hidden.dtype, packed.last.dtype) for packed in (place, source)]
+    if place.shape != source.shape or dtypes[0] != dtypes[1]:
         return False
     for old, new in zip(place.tensors(), source.tensors(), strict=True):
         old.copy_(new)
