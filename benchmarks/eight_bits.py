@@ -3,8 +3,8 @@
     python benchmarks/eight_bits.py FILE [--size 200] [--samples 2,4] [--layers] [--json OUT]
 
 Renders three of the scene's test views on the CPU with the plain twin of the CUDA kernels' `fp8`:
-its arithmetic, nothing about its speed. With --layers also each layer alone, and the oracle's,
-which the kernels keep in 16 bits for what this says.
+its arithmetic, nothing about its speed. And with the oracle's hidden layers in 8 bits instead, which
+the kernels keep in 16 for what this says. With --layers also each layer alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from donerf.backends.cuda.eight_bits import RoundedLinear, choose_scales, rounded_networks
+from donerf.backends.cuda.eight_bits import (
+    RoundedLinear,
+    choose_scales,
+    rounded_networks,
+    scale_for,
+)
 from donerf.backends.cuda.half import largest_outputs
 from donerf.evaluation.cost import center_camera
 from donerf.evaluation.quality import machine
@@ -70,11 +75,14 @@ def main() -> None:
 def variants(cell: SceneCell, is_by_layer: bool) -> list[tuple[str, Networks]]:
     """Networks some of whose layers are in 8 bits, each with its name."""
     networks = cell.networks
-    found = [("shading", rounded_networks(networks, choose_scales(cell.cell, networks)))]
-    if not is_by_layer or networks.shading is None:
-        return found
+    assert networks.shading is not None, "what has no shading network makes no picture"
     oracle = range(1, len(networks.oracle.layers) - 1)
-    found.append(("oracle", alone(cell, "oracle", [*oracle])))
+    found = [
+        ("shading", rounded_networks(networks, choose_scales(cell.cell, networks))),
+        ("oracle", alone(cell, "oracle", [*oracle])),
+    ]
+    if not is_by_layer:
+        return found
     found += [(f"oracle layer {i + 1}", alone(cell, "oracle", [i])) for i in oracle]
     shading = range(1, len(networks.shading.trunk))
     return found + [(f"shading layer {i + 1}", alone(cell, "shading", [i])) for i in shading]
@@ -90,8 +98,7 @@ def alone(cell: SceneCell, network: str, indices: list[int]) -> Networks:
     for i in indices:
         layer = layers[i]
         assert isinstance(layer, nn.Linear)
-        scale = 2.0 ** math.floor(math.log2(56 / float(largest[layer])))
-        layers[i] = RoundedLinear(layer, scale, is_hidden=True)
+        layers[i] = RoundedLinear(layer, scale_for(float(largest[layer])), is_hidden=True)
     return networks
 
 

@@ -39,8 +39,15 @@ def choose_scales(cell: ViewCell, networks: Networks) -> Scales:
     if len(trunk) < 2:
         return ()
     largest = largest_outputs(cell, networks)
-    reach = [max(float(largest[layer]), _SMALLEST) for layer in trunk]
-    return tuple(2.0 ** math.floor(math.log2(_LARGEST / _MARGIN / most)) for most in reach)
+    return tuple(scale_for(float(largest[layer])) for layer in trunk)
+
+
+def scale_for(largest: float) -> float:
+    """The power of two that brings a layer's outputs into the range of e4m3.
+
+    largest:  of its outputs for rays that were tried
+    """
+    return 2.0 ** math.floor(math.log2(_LARGEST / _MARGIN / max(largest, _SMALLEST)))
 
 
 def rounded_weights(weight: Tensor) -> tuple[Tensor, Tensor]:
