@@ -3,8 +3,8 @@
     python benchmarks/eight_bits.py FILE [--size 200] [--samples 2,4] [--layers] [--json OUT]
 
 Renders three of the scene's test views on the CPU with the plain twin of the CUDA kernels' `fp8`:
-its arithmetic, nothing about its speed. And with the oracle's hidden layers in 8 bits instead, which
-the kernels keep in 16 for what this says. With --layers also each layer alone.
+its arithmetic, nothing about its speed. And with the oracle's hidden layers in 8 bits instead,
+which the kernels keep in 16 for what this says. With --layers also each layer alone.
 """
 
 from __future__ import annotations

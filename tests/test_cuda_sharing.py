@@ -93,3 +93,17 @@ def test_a_pixel_finds_its_own_answer_or_its_blocks():
 
 def test_the_longest_rays_come_first_and_neighbors_stay_together():
     assert longest_first(torch.tensor([2, 4, 2, 8, 4])).tolist() == [3, 1, 4, 0, 2]
+
+
+def test_nothing_between_the_kernels_looks_at_numbers():
+    """A CUDA graph holds only work whose sizes do not depend on what is in memory."""
+    meta = torch.device("meta")  # Its tensors have sizes, and no numbers to look at.
+    blocks = Blocks.of(13, 8, meta)
+    landmarks = torch.empty(4, blocks.count, device=meta)
+
+    alone = blocks.alone(landmarks, 128)
+
+    assert listed(alone).shape == (1 + 13 * 8,)
+    assert blocks.moves(landmarks, alone).shape == (4, 13 * 8)
+    assert sources(blocks, alone).shape == (13 * 8,)
+    assert longest_first(torch.empty(13 * 8, dtype=torch.int32, device=meta)).shape == (13 * 8,)
