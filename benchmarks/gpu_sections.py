@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from rich.console import Console
 
+from donerf.backends.cuda.eight_bits import E4M3, choose_scales
 from donerf.backends.cuda.frames import FusedCell, FusedFrame, PictureKind
 from donerf.backends.cuda.launch import Tiling
 from donerf.backends.cuda.packing import pack_oracle, pack_shading
@@ -29,20 +33,23 @@ from donerf.evaluation.contenders import REFERENCE, Contender
 from donerf.evaluation.cost import center_camera
 from donerf.evaluation.quality import write_report
 from donerf.evaluation.speed import SpeedSettings, measure_speed
+from donerf.geometry.camera import Camera
 from donerf.geometry.view_cell import ViewCell
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
 from donerf.model.shading import ShadingNetwork
+from donerf.precision import Precision
 from donerf.renderer import RenderOptions, make_renderer
 from donerf.scene_file import Metadata, Scene, SceneCell, load_scene, save_scene
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPACT = ROOT / "assets" / "courtyard.donerf"
 CUDA = torch.device("cuda")
-EXACT = [Contender("cuda", "fp16"), Contender("cuda", "bf16")]
+EXACT = [Contender("cuda", "fp16"), Contender("cuda", "bf16"), Contender("cuda", "fp8")]
+ALL = ("adaptive", "shared_oracle")
 SPARING = [
-    Contender("cuda", "fp16", switches)
-    for switches in (("shared_oracle",), ("adaptive",), ("adaptive", "shared_oracle"))
+    *(Contender("cuda", "fp16", switches) for switches in (("shared_oracle",), ("adaptive",), ALL)),
+    Contender("cuda", "fp8", ALL),
 ]
 EAGER = [REFERENCE, Contender("eager", "bf16")]
 PICTURE = (800, 800)
@@ -50,6 +57,16 @@ HEADSET = (2 * 1440, 1600)
 """Both eyes of the headset in the paper's introduction, as one picture."""
 FRAMES_FOR_GROWTH = 10_000
 REPEATS = 20
+SECONDS = 1.0
+"""After which a slow row has enough."""
+TESTS = ("test_cuda_kernels.py", "test_cuda_sharing.py", "test_cuda_renderer.py", "test_eager.py")
+TEST_SECONDS = 95
+TEST_RESULT = re.compile(
+    r"^(?P<name>\S+::.*?) (?P<result>PASSED|FAILED|SKIPPED|ERROR)"
+    r"|^\[gw\d+\].*? (?P<worker_result>PASSED|FAILED|SKIPPED|ERROR) (?P<worker_name>\S+::.*)$",
+    re.MULTILINE,
+)
+"""A line of `pytest -v`, without and with workers."""
 
 RANDOM_CELL = ViewCell((0.0, 0.0, 1.5), (1.0, 1.0, 1.0), 0.9, (0.5, 20.0), (-0.1, 19.0))
 TILINGS = (
@@ -62,6 +79,8 @@ TILINGS = (
     Tiling(128, 4, 3),
     Tiling(256, 8, 3),
 )
+TILED: tuple[tuple[str, Precision], ...] = (("place", "fp16"), ("shade", "fp16"), ("shade", "fp8"))
+"""Kernels whose tilings are tried; the first one's layers are never in 8 bits."""
 
 Findings = dict[str, Any]
 Write = Callable[[], None]
@@ -83,26 +102,52 @@ def main() -> None:
 
 def check_kernels(published: Path, found: Findings, write: Write) -> None:
     """The tests that interpret the kernels elsewhere, and those that need a GPU, on this one."""
-    tests = ["test_cuda_kernels.py", "test_cuda_renderer.py", "test_eager.py"]
+    found["peak_tflops"] = {
+        "bf16": peak_tflops(torch.bfloat16),
+        "fp16": peak_tflops(torch.half),
+        "fp8": peak_fp8_tflops(),
+    }
+    write()
+    command = [sys.executable, "-m", "pytest", "-v", "--color=no"]
+    command += ["-n", "8"] if find_spec("xdist") is not None else []
+    command += [str(ROOT / "tests" / name) for name in TESTS]
     with tempfile.TemporaryDirectory() as folder:
-        results = Path(folder) / "results.xml"
-        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={results}"]
-        command += ["-n", "8"] if find_spec("xdist") is not None else []
-        command += [str(ROOT / "tests" / name) for name in tests]
-        subprocess.run(command, cwd=ROOT, check=False)
-        suite = ElementTree.parse(results).getroot().iter("testcase")
-        cases = [(case.get("name"), [child.tag for child in case]) for case in suite]
-    failed = [name for name, marks in cases if "failure" in marks or "error" in marks]
-    skipped = sum("skipped" in marks for _, marks in cases)
-    found |= {"passed": len(cases) - len(failed) - skipped, "skipped": skipped, "failed": failed}
-    found["peak_tflops"] = {"bf16": peak_tflops(torch.bfloat16), "fp16": peak_tflops(torch.half)}
+        log = Path(folder) / "log"
+        with log.open("w") as out:
+            try:
+                # Unbuffered, so that the log says how far it came.
+                environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+                subprocess.run(
+                    command, cwd=ROOT, env=environment, stdout=out, stderr=out,
+                    timeout=TEST_SECONDS, check=False,
+                )  # fmt: skip
+                found["all_tests_ran"] = True
+            except subprocess.TimeoutExpired:
+                found["all_tests_ran"] = False
+        text = log.read_text()
+    print(text[-4000:], flush=True)
+    found |= results_of_tests(text)
+    if found["passed"] == 0:
+        found["error"] = f"no test passed: {text[-500:]}"
+
+
+def results_of_tests(text: str) -> Findings:
+    """What `pytest -v` said about each test, as far as it came."""
+    results = {
+        match["name"] or match["worker_name"]: match["result"] or match["worker_result"]
+        for match in TEST_RESULT.finditer(text)
+    }
+    counts = Counter(results.values())
+    failed = [name for name, result in results.items() if result in ("FAILED", "ERROR")]
+    return {"passed": counts["PASSED"], "skipped": counts["SKIPPED"], "failed": failed}
 
 
 def time_published(published: Path, found: Findings, write: Write) -> None:
     """The published shapes: the way they were published, and ours."""
-    report(
-        found, write, "published", published, (PICTURE,), (4, 1, 2, 8, 16), EAGER + EXACT + SPARING
-    )
+    everyone = EAGER + EXACT + SPARING
+    # First what matters most, by itself: a section that takes too long keeps what is written.
+    report(found, write, "published, 4 samples", published, (PICTURE,), (4,), everyone)
+    report(found, write, "published", published, (PICTURE,), (1, 2, 8, 16), everyone)
 
 
 def time_headset(published: Path, found: Findings, write: Write) -> None:
@@ -129,8 +174,12 @@ def time_pixels(published: Path, found: Findings, write: Write) -> None:
 
 def time_compiled(published: Path, found: Findings, write: Write) -> None:
     """What torch.compile makes of the plain pipeline."""
-    compiled = [Contender("compile", "bf16"), Contender("compile", "fp32")]
-    report(found, write, "published", published, (PICTURE,), (4,), [REFERENCE, *compiled])
+    precisions: tuple[Precision, ...] = ("bf16", "fp32")
+    for precision in precisions:
+        compiled = [REFERENCE, Contender("compile", precision)]
+        report(
+            found, write, f"published, compiled {precision}", published, (PICTURE,), (4,), compiled
+        )
 
 
 def report(
@@ -143,12 +192,13 @@ def report(
     contenders: list[Contender],
 ) -> None:
     """Time some contenders on a file as `donerf benchmark speed` does."""
-    settings = SpeedSettings(contenders, sizes, samples, "cuda", frames=REPEATS, seconds=2.0)
+    settings = SpeedSettings(contenders, sizes, samples, "cuda", frames=REPEATS, seconds=SECONDS)
     try:
         speed = measure_speed(file, settings, Console(stderr=True))
         found[name] = dataclasses.asdict(speed)
-    except (RuntimeError, ValueError) as error:
-        found[name] = {"error": str(error)}
+    # Whatever one report fails of, the next one may not.
+    except Exception as error:
+        found[name] = {"error": f"{type(error).__name__}: {error}"}
     write()
 
 
@@ -158,12 +208,15 @@ def watch_memory(published: Path, found: Findings, write: Write) -> None:
     renderer = make_renderer(scene)
     camera = center_camera(scene.cells[0].cell, 400, 400)
     options = RenderOptions(samples=2)
-    for _ in range(10):
-        renderer.render(camera, options)
+    cameras = [Camera(np.array(pose), camera.intrinsics) for pose in scene.metadata.test_poses]
+
+    def render(frames: int) -> None:
+        for i in range(frames):
+            renderer.render(cameras[i % len(cameras)], options)
+
+    render(10)
     before = memory_mb()
-    _, seconds = timed(
-        lambda: [renderer.render(camera, options) for _ in range(FRAMES_FOR_GROWTH)], CUDA
-    )
+    _, seconds = timed(lambda: render(FRAMES_FOR_GROWTH), CUDA)
     found |= {"backend": renderer.info.backend, "frames": FRAMES_FOR_GROWTH, "seconds": seconds}
     found |= {"mb_before": before, "mb_after": memory_mb()}
 
@@ -177,21 +230,22 @@ def try_tilings(published: Path, found: Findings, write: Write) -> None:
             rows: list[Findings] = found.setdefault(name, [])
             scene = load_scene(file)
             for tiling in TILINGS:
-                for kernel in ("place", "shade"):
-                    row = {"kernel": kernel, **dataclasses.asdict(tiling)}
-                    rows.append(row | time_tiling(scene, kernel, tiling))
+                for kernel, precision in TILED:
+                    row = {"kernel": kernel, "precision": precision, **dataclasses.asdict(tiling)}
+                    rows.append(row | time_tiling(scene, kernel, precision, tiling))
                     print(name, rows[-1], flush=True)
                     write()
 
 
 @torch.inference_mode()
-def time_tiling(scene: Scene, kernel: str, tiling: Tiling) -> Findings:
+def time_tiling(scene: Scene, kernel: str, precision: Precision, tiling: Tiling) -> Findings:
     """The median of one kernel; the other has its own tiling."""
     cell = scene.cells[0]
     networks = cell.networks.copied_to(CUDA, torch.float32)
     assert networks.shading is not None
     oracle = pack_oracle(networks.oracle, cell.cell, torch.float16)
-    shading = pack_shading(networks.shading, networks.compositing, torch.float16)
+    scales = choose_scales(cell.cell, networks) if precision == "fp8" else None
+    shading = pack_shading(networks.shading, networks.compositing, torch.float16, scales)
     if tiling.resident and (kernel == "place" or shading.shape.halves == 2):
         return {"error": "for narrow layers that are used more than once"}
     kind = PictureKind(*PICTURE, 4, 0, False, False, False, PICTURE[0] * PICTURE[1])
@@ -231,6 +285,21 @@ def peak_tflops(dtype: torch.dtype) -> float:
     return 2e-12 * 8192**3 / statistics.median(seconds[3:])
 
 
+def peak_fp8_tflops() -> float | str:
+    """The same of e4m3 numbers, or why it is not known: torch's product of these is unfinished."""
+    a, b = (torch.randn(8192, 8192, device=CUDA).to(E4M3) for _ in range(2))
+    one = torch.ones((), device=CUDA)
+    multiply = torch.ops.aten._scaled_mm
+    try:
+        seconds = [
+            timed(lambda: multiply(a, b.T, one, one, out_dtype=torch.bfloat16), CUDA)[1]
+            for _ in range(REPEATS)
+        ]
+    except (RuntimeError, TypeError) as error:
+        return str(error).partition("\n")[0]
+    return 2e-12 * 8192**3 / statistics.median(seconds[3:])
+
+
 def memory_mb() -> dict[str, float]:
     """What torch has given out, what it holds, and what the whole GPU has in use."""
     torch.cuda.synchronize()
@@ -247,9 +316,9 @@ SECTIONS: dict[str, Callable[[Path, Findings, Write], None]] = {
     "published": time_published,
     "headset": time_headset,
     "samples": time_samples,
+    "memory": watch_memory,
     "pixels": time_pixels,
     "compiled": time_compiled,
-    "memory": watch_memory,
     "tilings": try_tilings,
 }
 

@@ -38,6 +38,7 @@ from donerf.files import write_text
 from donerf.geometry.view_cell import ViewCell
 from donerf.model.oracle import DepthOracle
 from donerf.model.shading import ShadingNetwork
+from donerf.precision import Precision
 
 CELL = ViewCell((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.9, (0.5, 20.0), (-0.1, 19.0))
 NETWORKS: tuple[tuple[Literal["points", "encoded"], int, int], ...] = (
@@ -50,6 +51,8 @@ NETWORKS: tuple[tuple[Literal["points", "encoded"], int, int], ...] = (
 """Oracle input, layers and width of both networks: the published shapes, those of the scenes that
 come along, and others."""
 RAYS, WIDTH = 4096, 64
+PRODUCT = r"\b[HQ]GMMA"
+"""What the assembler calls products of 16-bit and of 8-bit numbers by a warpgroup."""
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 
 
@@ -75,7 +78,7 @@ class Compiled:
 
     kernel: str
     network: str
-    dtype: str
+    precision: str
     rows: int
     registers: int
     spilled_bytes: int
@@ -87,17 +90,17 @@ class Compiled:
 def main() -> None:
     """Compile everything, print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the first two networks, in float16")
+    parser.add_argument("--quick", action="store_true", help="the first two networks, without bf16")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table here")
     arguments = parser.parse_args()
     driver.set_active(cast(Any, Hopper()))
     quick = arguments.quick
-    dtypes = (torch.float16,) if quick else (torch.float16, torch.bfloat16)
+    precisions: tuple[Precision, ...] = ("fp16", "fp8") if quick else ("fp16", "bf16", "fp8")
     report = [
         row
-        for dtype in dtypes
+        for precision in precisions
         for network in (NETWORKS[:2] if quick else NETWORKS)
-        for row in compile_both(*network, dtype)
+        for row in compile_both(*network, precision)
     ]
     for row in report:
         print("  ".join(f"{key}={value}" for key, value in asdict(row).items()))
@@ -107,7 +110,7 @@ def main() -> None:
 
 
 def compile_both(
-    kind: Literal["points", "encoded"], layers: int, width: int, dtype: torch.dtype
+    kind: Literal["points", "encoded"], layers: int, width: int, precision: Precision
 ) -> Iterator[Compiled]:
     """Both kernels for one network shape, as the renderer launches them; exact, and with the
     oracle shared and samples by need."""
@@ -115,32 +118,38 @@ def compile_both(
     exact = launch.Depths.of(launch.Rule(4, 1), RAYS, view.device)
     index = torch.zeros(RAYS + 1, dtype=torch.int32)
     sparing = replace(
-        launch.Depths.of(launch.Rule(8, 1, torch.zeros(16)), RAYS, view.device),
+        launch.Depths.of(launch.Rule(8, 1, *torch.zeros(2, 16)), RAYS, view.device, RAYS),
         sources=index[1:],
-        moves=torch.zeros(RAYS),
+        moves=torch.zeros(4, RAYS),
         order=index[1:],
     )
     name = f"{kind} {layers}x{width}"
     oracle = DepthOracle(OracleSettings(input=kind, layers=layers, width=width))
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
     packed = pack_oracle(oracle, CELL, dtype)
     tiling = launch.place_tiling(packed.shape)
-    for which, asking, depths in (
+    placing = (
         ("place", launch.Pixels(pixels, WIDTH), exact),
         ("place blocks", launch.Pixels(pixels, WIDTH, is_blocks=True), sparing),
         ("place listed", launch.Pixels(pixels, WIDTH, index), sparing),
-    ):
+    )
+    # With fp8 the oracle is in 16 bits too.
+    for which, asking, depths in () if precision == "fp8" else placing:
         with only_compiling(place_kernel) as compiled:
             launch.launch_place(packed, view, asking, depths, tiling)
-        yield describe(which, name, dtype, tiling.rows, compiled[0])
+        yield describe(which, name, precision, tiling.rows, compiled[0])
     octaves = 14 if kind == "points" else 10  # as in the published files
     settings = ShadingSettings(layers=layers, width=width, position_frequencies=octaves)
-    shading = pack_shading(ShadingNetwork(settings), "last-opaque", dtype)
-    tiling = launch.shade_tiling(shading.shape)
+    network = ShadingNetwork(settings)
+    # Numbers in memory: any compile to the same code.
+    scales = (1.0,) * len(network.trunk) if precision == "fp8" else None
+    shading = pack_shading(network, "last-opaque", dtype, scales)
+    tiling = launch.shade_tiling(shading)
     picture = launch.Picture(WIDTH, torch.zeros(RAYS, dtype=torch.int32))
     for which, depths in (("shade", exact), ("shade listed", sparing)):
         with only_compiling(shade_kernel) as compiled:
             launch.launch_shade(shading, view, pixels, depths, picture, tiling)
-        yield describe(which, name, dtype, tiling.rows, compiled[0])
+        yield describe(which, name, precision, tiling.rows, compiled[0])
 
 
 @contextmanager
@@ -155,7 +164,7 @@ def only_compiling(kernel: Any) -> Iterator[list[Any]]:
         del kernel.run
 
 
-def describe(kernel: str, network: str, dtype: torch.dtype, rows: int, compiled: Any) -> Compiled:
+def describe(kernel: str, network: str, precision: Precision, rows: int, compiled: Any) -> Compiled:
     """Read the machine code."""
     with tempfile.TemporaryDirectory() as folder:
         cubin = Path(folder) / "kernel.cubin"
@@ -166,12 +175,12 @@ def describe(kernel: str, network: str, dtype: torch.dtype, rows: int, compiled:
     return Compiled(
         kernel=kernel,
         network=network,
-        dtype=str(dtype).removeprefix("torch."),
+        precision=precision,
         rows=rows,
         registers=int(registers),
         spilled_bytes=int(stack),
         shared_bytes=compiled.metadata.shared,
-        products=code.count("HGMMA"),
+        products=len(re.findall(PRODUCT, code)),
         loop_instructions=hidden_loop(code),
     )
 
@@ -185,7 +194,7 @@ def hidden_loop(code: str) -> int | None:
         target = re.search(r"\bBRA\b.*?0x([0-9a-f]+)", text)
         if target is not None and int(target[1], 16) < address:
             body = [text for at, text in instructions if int(target[1], 16) <= at <= address]
-            if any("HGMMA" in text for text in body):
+            if any(re.search(PRODUCT, text) for text in body):
                 sizes.append(len(body))
     return min(sizes, default=None)
 

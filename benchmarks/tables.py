@@ -201,7 +201,7 @@ def backend_row(row: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
         f"{row['ms_p5']:.0f}-{row['ms_p95']:.0f}",
         f"{ms['eager fp32'] / row['ms']:.2f}",
         "" if onnx is None else f"{onnx / row['ms']:.2f}",
-        f"{row['product_share']:.0%}",
+        "" if row["product_share"] is None else f"{row['product_share']:.0%}",
         f"{row['mean_samples']:.2f}",
         decibel(row["psnr_reference"]),
         decibel(row["psnr_truth"]),

@@ -104,8 +104,8 @@ class EvaluateOptions:
     """compare pictures this many times smaller"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """what renders"""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """of the matrix products"""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp8"] = "auto"
+    """of the matrix products; fp16 and fp8 are a GPU's"""
     json: File = None
     """write the results, and the machine they were measured on, to this file"""
     save: Folder = None
@@ -155,7 +155,7 @@ class SpeedOptions:
     backends: str = "all"
     """who renders, by name; the reference, eager fp32, always does"""
     precisions: str = "all"
-    """of their products: fp32, bf16, fp16; commas between some"""
+    """of their products: fp32, bf16, fp16, fp8; commas between some"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """what renders"""
     frames: int = 20

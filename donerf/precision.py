@@ -6,17 +6,18 @@ import math
 import platform
 import time
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "fp8"]
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
+"""Of whole networks; fp8 is for some layers alone, see `donerf.backends.cuda.eight_bits`."""
 _TRIED: tuple[Precision, ...] = ("fp32", "bf16")
 """By 'auto'; numbers of any size fit both."""
 
@@ -49,14 +50,17 @@ def choose_precision(precision: str, device: torch.device, width: int) -> Precis
     """'auto' times one tile of a hidden layer in each precision and takes the faster."""
     if precision == "auto":
         return _fastest_precision(device, width)
-    if precision == "fp16" and device.type == "cpu":
+    if precision in ("fp16", "fp8") and device.type == "cpu":
         raise ValueError(
-            "precision 'fp16' is a GPU's; a CPU multiplies in fp32 or bf16, so leave it to 'auto'"
+            f"precision '{precision}' is a GPU's; a CPU multiplies in fp32 or bf16, so leave it to "
+            "'auto'"
         )
+    if precision == "fp8":
+        raise ValueError("precision 'fp8' is that of the CUDA kernels, which do not serve this")
     for known in DTYPES:
         if precision == known:
             return known
-    known = ", ".join(DTYPES)
+    known = ", ".join(get_args(Precision))
     raise ValueError(f"a precision must be one of auto, {known}, got '{precision}'")
 
 

@@ -1,15 +1,19 @@
 """Seed, devices, the gpu marker and OpenGL without a display: no test sets them up by itself."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import moderngl
 import numpy as np
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    import moderngl
 
 HAS_TRITON = find_spec("triton") is not None
 
@@ -68,6 +72,8 @@ def kernel_device() -> torch.device:
 @pytest.fixture(scope="module")
 def context() -> Iterator[moderngl.Context]:
     """A GL context without a display (EGL; Mesa's llvmpipe will do)."""
+    import moderngl  # Not on top: a machine without it can run all other tests.
+
     # Its type says that any further option is a dict.
     options: dict[str, Any] = {"backend": "egl"}
     try:

@@ -28,9 +28,9 @@ from donerf.backends.cpu.sampling import (
     place,
     share_by_blocks,
 )
-from donerf.backends.cpu.sharing import RING
 from donerf.backends.cpu.tile import memory_of
 from donerf.backends.eager import EagerRenderer
+from donerf.backends.sample_counts import RING
 from donerf.config import CompositingRule, OracleSettings, ShadingSettings
 from donerf.model.compositing import combs_of
 from donerf.model.encoding import encode

@@ -1,6 +1,6 @@
 """The two Triton kernels against the plain pipeline; interpreted where there is no GPU."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from donerf import Camera, Intrinsics, ViewCell
+from donerf.backends.cuda.eight_bits import choose_scales, rounded_networks, rounded_weights
 from donerf.backends.cuda.launch import (
     Depths,
     Picture,
@@ -84,7 +85,7 @@ class Case:
 
     def shade(self, rays: range | None = None, tiling: Tiling | None = None) -> Picture:
         rays = rays if rays is not None else self.rays
-        own = shade_tiling(self.shading.shape) if self.view.is_cuda else SMALL
+        own = shade_tiling(self.shading) if self.view.is_cuda else SMALL
         picture = self.empty_picture()
         depths = Depths.of(self.rule, len(rays), self.view.device)
         depths.s.copy_(self.s[:, rays.start : rays.stop])
@@ -123,6 +124,20 @@ def make_case(
             pack_shading(networks.shading, rule, dtype),
         )
     return Case(networks, camera, expected, describe_view(camera, CELL).to(device), *packed)
+
+
+def with_8_bits(case: Case) -> Case:
+    """The same with hidden layers of 8 bits, and what their twin in the pipeline makes of it."""
+    networks, samples = case.networks, case.s.shape[0]
+    assert networks.shading is not None
+    scales = choose_scales(CELL, networks)
+    with torch.inference_mode():
+        rays = case.camera.rays(case.view.device)
+        combs = combs_of(samples, networks.compositing)
+        u = quantiles(len(rays), samples, case.view.device, combs)
+        expected = render_rays(rays, CELL, rounded_networks(networks, scales), u)
+        packed = pack_shading(networks.shading, networks.compositing, torch.float16, scales)
+    return replace(case, expected=expected, shading=packed)
 
 
 def lively(networks: Networks) -> Networks:
@@ -227,6 +242,32 @@ def test_pictures_of_any_size(kernel_device, size: tuple[int, int]):
     assert_colors(case, case.shade())
 
 
+@pytest.mark.parametrize("samples", range(1, 17))
+def test_any_number_of_samples(kernel_device, samples: int):
+    oracle = OracleSettings(width=20, layers=3)
+    shading = ShadingSettings(width=20, layers=3)
+    case = make_case(kernel_device, samples, oracle, shading, size=(5, 3))
+
+    assert_places(case, case.place())
+    assert_colors(case, case.shade())
+
+
+@pytest.mark.parametrize("listed", [[], [70], [3, 4, 9], [*range(5, 73, 2)]])
+def test_only_listed_pixels_ask_the_oracle(kernel_device, listed: list[int]):
+    case = make_case(kernel_device)
+    pixels = torch.zeros(1 + len(case.rays), dtype=torch.int32)
+    pixels[: 1 + len(listed)] = torch.tensor([len(listed), *listed])
+    asking = Pixels(case.rays, case.width, pixels.to(kernel_device))
+    depths = Depths.of(case.rule, len(case.rays), kernel_device)
+    depths.s.fill_(torch.nan)
+
+    launch_place(case.oracle, case.view, asking, depths, SMALL)
+
+    # Their answers stand side by side; what stands behind is nobody's. Most tiles have no ray.
+    assert depths.s[:, len(listed) :].isnan().all()
+    assert_close(depths.s[:, : len(listed)], case.s[:, listed], atol=4e-3, rtol=0)
+
+
 def test_parts_of_a_picture_are_the_picture_and_touch_nothing_else(kernel_device):
     case = make_case(kernel_device, size=(37, 3))
     part = range(41, 90)
@@ -254,6 +295,72 @@ def test_layers_that_stay_in_shared_memory_give_the_same(kernel_device, width: i
     assert_close(*placed, atol=1e-3, rtol=0)
     colors = bytes_of(case.shade(tiling=resident)), bytes_of(case.shade(tiling=streamed))
     assert_close(*colors, atol=1, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("width", "layers", "samples"),
+    [(64, 3, 16), (128, 4, 3), (128, 3, 1), (256, 3, 2), (256, 4, 1), (20, 3, 19)],
+)
+def test_hidden_layers_of_8_bits_are_their_twins(kernel_device, width, layers: int, samples: int):
+    shading = ShadingSettings(width=width, layers=layers)
+    case = make_case(kernel_device, samples, shading=shading, size=(37, 3))
+
+    in_8_bits = with_8_bits(case)
+
+    # The kernel's first layer is in 16 bits, the twin's in 32: a number between two of 8 bits may
+    # fall to the other side, which is a step of a sixteenth, and layers behind it follow. So there
+    # is no tolerance for the worst ray: the twin must tell far more of the kernel's picture than
+    # the pipeline without rounding does.
+    picture = in_8_bits.shade()
+    assert picture.color is not None
+    color, exact = in_8_bits.expected.composite.color, case.expected.composite.color
+    error = (picture.color.float() - color).square().mean().sqrt()
+    assert error < 0.7 * (color - exact).square().mean().sqrt()
+    assert (bytes_of(picture)[:, :3].float() - picture.color.float() * 255).abs().max() < 0.7
+    assert (bytes_of(picture)[:, 3] == 255).all()
+
+
+def test_layers_of_8_bits_that_stay_in_shared_memory_give_the_same(kernel_device):
+    case = with_8_bits(make_case(kernel_device, 2, shading=ShadingSettings(width=128)))
+
+    colors = [
+        bytes_of(case.shade(tiling=Tiling(64, 4, 1, resident=is_resident)))
+        for is_resident in (True, False)
+    ]
+
+    # On a GPU the bias may be added before the product or after it.
+    assert_close(*colors, atol=4 if kernel_device.type == "cuda" else 0, rtol=0)
+
+
+def test_a_network_without_hidden_layers_has_none_of_8_bits(kernel_device):
+    case = with_8_bits(make_case(kernel_device, 2, shading=ShadingSettings(layers=2, width=64)))
+
+    assert case.shading.hidden.dtype is torch.float16
+
+
+def test_every_number_that_8_bits_hold_stays_as_it_is():
+    numbers = torch.arange(256, dtype=torch.uint8).view(torch.float8_e4m3fn).float()
+    numbers = numbers[numbers.isfinite()]
+    weight = torch.stack((numbers, numbers / 1024))  # Each output has a unit of its own.
+
+    rounded, unit = rounded_weights(weight)
+
+    assert_close(rounded.float() * unit[:, None], weight, atol=0, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("width", [64, 128, 256])
+def test_real_tiles_of_8_bits_on_the_gpu(kernel_device, width: int):
+    shading = ShadingSettings(width=width, layers=4)
+    case = make_case(kernel_device, 4, shading=shading, size=(321, 97))
+    in_8_bits = with_8_bits(case)
+
+    picture = in_8_bits.shade()
+
+    color, exact = in_8_bits.expected.composite.color, case.expected.composite.color
+    difference = bytes_of(picture)[:, :3].float() / 255 - color
+    # The GPU adds products of 8-bit numbers with fewer bits than fp32 has.
+    assert difference.square().mean().sqrt() < 0.8 * (color - exact).square().mean().sqrt()
 
 
 @pytest.mark.gpu

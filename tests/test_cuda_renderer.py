@@ -18,6 +18,7 @@ from donerf import (
 )
 from donerf.assets import default_scene
 from donerf.backends.cuda import frames, renderer
+from donerf.backends.cuda.eight_bits import choose_scales, rounded_networks
 from donerf.backends.cuda.half import choose_half
 from donerf.backends.cuda.renderer import CudaRenderer
 from donerf.config import OracleSettings, ShadingSettings
@@ -125,6 +126,34 @@ def test_a_frame_is_not_overwritten_by_the_next(kernel_device):
     assert frame.color is not None and before[1] is not None
     assert_close(frame.color, before[1], atol=0, rtol=0)
     assert_close((frame.color * 255).round().byte(), frame.image[..., :3], atol=1, rtol=0)
+
+
+def test_hidden_layers_of_8_bits_are_asked_for_as_a_precision(kernel_device):
+    scene = load_scene(default_scene())
+    seen = Camera(np.array(scene.metadata.test_poses[0]), Intrinsics.from_fov(31, 17, 1.2))
+    options = RenderOptions(samples=2, shared_oracle=False)
+    fused = CudaRenderer(scene, str(kernel_device), "fp8")
+
+    frame = fused_picture(fused, options, seen)
+
+    assert fused.info.precision == "fp8"
+    cell = scene.cells[0]
+    twin = rounded_networks(cell.networks, choose_scales(cell.cell, cell.networks))
+    expected = picture(exact(Scene([SceneCell(cell.cell, twin)])), options, seen)
+    assert psnr(frame, expected) > psnr(frame, picture(exact(scene), options, seen)) + 3
+
+
+def test_new_weights_of_8_bits_go_into_the_recorded_frame(kernel_device):
+    scenes = [make_scene(seed) for seed in (0, 1)]
+    fused = CudaRenderer(scenes[0], str(kernel_device), "fp8")
+    fused_picture(fused)
+    recorded = list(fused._frames.values())
+
+    fused.load(scenes[1])
+
+    assert list(fused._frames.values()) == recorded
+    anew = CudaRenderer(scenes[1], str(kernel_device), "fp8")
+    assert (fused_picture(fused).image == fused_picture(anew).image).all()
 
 
 def test_new_weights_go_into_the_recorded_frame(kernel_device):
@@ -362,6 +391,25 @@ def test_adaptive_counts_are_those_of_the_cpu(kernel_device, is_shared: bool):
     assert frame.mean_samples == pytest.approx(expected.mean_samples, rel=0.02)
     # A ray whose spread lies at a threshold may get another count.
     assert psnr(frame, expected) > 38
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (2, 2), (29, 21)])
+@pytest.mark.parametrize("samples", [1, 4])
+def test_shared_answers_are_those_of_the_cpu(kernel_device, samples: int, size: tuple[int, int]):
+    scene = load_scene(default_scene())
+    seen = Camera(np.array(scene.metadata.test_poses[8]), Intrinsics.from_fov(*size, 0.2))
+    options = RenderOptions(samples=samples)
+
+    frame = fused_picture(CudaRenderer(scene, str(kernel_device)), options, seen)
+
+    expected = picture(make_renderer(scene, "cpu", "fp32", "cpu"), options, seen)
+    # Two blocks more are asked on each side, as they are around the only tile of the CPU's.
+    blocks = [-(-length // 2) for length in size]
+    pixels = size[0] * size[1]
+    ring = (blocks[0] + 4) * (blocks[1] + 4)
+    assert frame.oracle_share >= ring / pixels
+    assert frame.oracle_share == pytest.approx(expected.oracle_share, abs=0.02)
+    assert psnr(frame, expected) > 45
 
 
 def psnr(one: Frame, other: Frame) -> float:

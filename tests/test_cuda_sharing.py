@@ -1,8 +1,11 @@
 """Which pixels ask the oracle themselves, and the order of rays: tensor operations by hand."""
 
+import numpy as np
+import pytest
 import torch
 from torch.testing import assert_close
 
+from donerf.backends.cpu.sampling import Placed, share_by_blocks
 from donerf.backends.cuda.sharing import Blocks, listed, longest_first, sources
 
 CPU = torch.device("cpu")
@@ -26,39 +29,55 @@ def test_lists_of_none_and_of_all():
 def test_every_pixel_lies_in_its_block_of_an_odd_picture():
     blocks = Blocks.of(5, 3, CPU)
 
-    # Three blocks in a row and two rows, with a ring around: five columns, four rows.
-    assert (blocks.columns, blocks.rows) == (5, 4)
+    # Three blocks in a row and two rows, with two around: seven columns, six rows.
+    assert (blocks.columns, blocks.rows) == (7, 6)
     assert blocks.of_pixel.view(3, 5).tolist() == [
-        [6, 6, 7, 7, 8],
-        [6, 6, 7, 7, 8],
-        [11, 11, 12, 12, 13],
+        [16, 16, 17, 17, 18],
+        [16, 16, 17, 17, 18],
+        [23, 23, 24, 24, 25],
     ]
 
 
-def test_the_pixels_around_another_surface_are_alone():
-    blocks, bins = Blocks.of(13, 8, CPU), 128
-    extents = torch.rand(2, blocks.rows, blocks.columns) * 1.4 / bins
-    extents[:, 3, 4] += 0.2
-
-    alone = blocks.alone(extents.flatten(1), bins).view(8, 13)
-
-    # The block itself and the eight around it, less the ring of one.
-    expected = torch.zeros(8, 13, dtype=torch.bool)
-    expected[2:8, 4:10] = True
-    assert torch.equal(alone, expected)
-
-
-def test_samples_of_a_slanted_surface_move_a_quarter_of_a_block():
-    blocks = Blocks.of(13, 8, CPU)
+def landmarks_of(blocks: Blocks, kind: str, bins: int) -> torch.Tensor:
+    """Depths of three marks: a slanted surface, part of it further away, or no order at all."""
     row, column = torch.meshgrid(
         torch.arange(float(blocks.rows)), torch.arange(float(blocks.columns)), indexing="ij"
     )
-    extents = (3 * row - 2 * column).expand(2, -1, -1)
+    depth = 50 + 3 * row - 2 * column
+    if kind == "two surfaces":
+        depth += 20 * (row + column > (blocks.rows + blocks.columns) / 2)
+    if kind == "random":
+        depth += torch.randn(blocks.rows, blocks.columns)
+    marks = depth + torch.tensor([-0.6, 0.1, 0.8])[:, None, None] * (1 + 0.1 * column)
+    return marks.flatten(1) / bins
 
-    moves = blocks.moves(extents.flatten(1)).view(8, 13)
 
-    expected = torch.tensor([[-0.25, -1.25], [1.25, 0.25]]).tile(4, 7)[:, :13]
-    assert_close(moves, expected)
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (3, 5), (13, 8), (40, 31)])
+@pytest.mark.parametrize("kind", ["slanted", "two surfaces", "random"])
+def test_pixels_share_and_their_samples_move_as_on_the_cpu(kind: str, size: tuple[int, int]):
+    blocks, bins = Blocks.of(*size, CPU), 128
+    landmarks = landmarks_of(blocks, kind, bins)
+    share = torch.rand(4, blocks.count).sort(dim=0).values * 1.2 - 0.1  # some beyond the marks
+    s = landmarks[0] + share * (landmarks[-1] - landmarks[0])
+    on_cpu, asking = share_by_blocks(
+        Placed(s[:, None].numpy(), np.full((1, blocks.count), 4), landmarks.numpy()),
+        (blocks.rows, blocks.columns),
+        size,
+        bins,
+    )
+
+    alone = blocks.alone(landmarks, bins)
+
+    assert alone.nonzero().flatten().tolist() == asking.tolist()
+    if kind == "two surfaces" and size == (40, 31):
+        assert 0 < len(asking) < len(alone) / 4
+    low, per_width, by_low, widening = blocks.moves(landmarks, alone)
+    own = s[:, blocks.of_pixel]
+    moved = own + by_low + ((own - low) * per_width).clamp(0, 1) * widening
+    sharing = ~alone
+    expected = torch.from_numpy(on_cpu.s[:, 0])[:, sharing]
+    assert_close(moved.clamp(0, 1)[:, sharing], expected, atol=1e-6, rtol=0)
+    assert_close(moved[:, alone], own[:, alone], atol=0, rtol=0)
 
 
 def test_a_pixel_finds_its_own_answer_or_its_blocks():
@@ -74,3 +93,17 @@ def test_a_pixel_finds_its_own_answer_or_its_blocks():
 
 def test_the_longest_rays_come_first_and_neighbors_stay_together():
     assert longest_first(torch.tensor([2, 4, 2, 8, 4])).tolist() == [3, 1, 4, 0, 2]
+
+
+def test_nothing_between_the_kernels_looks_at_numbers():
+    """A CUDA graph holds only work whose sizes do not depend on what is in memory."""
+    meta = torch.device("meta")  # Its tensors have sizes, and no numbers to look at.
+    blocks = Blocks.of(13, 8, meta)
+    landmarks = torch.empty(4, blocks.count, device=meta)
+
+    alone = blocks.alone(landmarks, 128)
+
+    assert listed(alone).shape == (1 + 13 * 8,)
+    assert blocks.moves(landmarks, alone).shape == (4, 13 * 8)
+    assert sources(blocks, alone).shape == (13 * 8,)
+    assert longest_first(torch.empty(13 * 8, dtype=torch.int32, device=meta)).shape == (13 * 8,)

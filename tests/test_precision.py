@@ -10,7 +10,11 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize(
     ("precision", "said"),
-    [("fp16", "a CPU multiplies in fp32 or bf16"), ("fp8", "one of auto, fp32, bf16, fp16")],
+    [
+        ("fp16", "'fp16' is a GPU's; a CPU multiplies in fp32 or bf16"),
+        ("fp8", "'fp8' is a GPU's; a CPU multiplies in fp32 or bf16"),
+        ("int8", "one of auto, fp32, bf16, fp16, fp8, got 'int8'"),
+    ],
 )
 def test_precisions_that_a_cpu_does_not_have_are_refused(precision: str, said: str):
     with pytest.raises(ValueError, match=said):

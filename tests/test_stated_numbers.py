@@ -66,3 +66,13 @@ def test_the_docs_state_how_far_cost_is_from_a_line():
     worst = max(fit["largest_residual"] for fit in fits if "adaptive" not in fit["name"])
 
     assert f"The largest residual of these lines is {math.ceil(100 * worst)} %" in PERFORMANCE
+
+
+@pytest.mark.parametrize("scene", ["courtyard", "pavillon"])
+def test_the_docs_state_what_layers_of_8_bits_cost(scene: str):
+    rows = results(f"eight_bits_{scene}")["rows"]
+    db = {(row["samples"], row["in_8_bits"]): row["psnr_reference"] for row in rows}
+
+    for samples in (2, 4):
+        cells = f"{db[samples, 'shading']:.2f} | {db[samples, 'oracle']:.2f} |"
+        assert f"{samples} | {cells}" in PERFORMANCE

@@ -353,7 +353,8 @@ def _preferred(setup: Setup) -> tuple[Preferences, str]:
     changes: dict[str, object] = {}
     if setup.asked_samples is not None:
         changes["samples"] = setup.asked_samples
-    if setup.asked_precision != "auto":
+    # What only a GPU has is not kept: the next start may be without one.
+    if setup.asked_precision in ("fp32", "bf16"):
         changes["precision"] = setup.asked_precision
     if setup.is_adaptive:
         changes["adaptive"] = True

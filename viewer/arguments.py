@@ -197,7 +197,7 @@ def _make_parser(program: str) -> OptionParser:
     machine = parser.add_argument_group("machine")
     add = machine.add_argument
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--precision", choices=("auto", "fp32", "bf16"), default="auto")
+    add("--precision", choices=("auto", "fp32", "bf16", "fp16", "fp8"), default="auto")
     add("--backend", default="auto", help="which renderer (auto)")
     add("--status-file", type=Path, metavar="JSON", help="keep the viewer's state there, for tests")
     return parser

@@ -7,12 +7,13 @@ import math
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from donerf import Camera, Scene, ViewCell
 from donerf.files import read_json, write_atomically, write_text
+from donerf.precision import Precision
 from donerf.renderer import Placement, RendererInfo
 from viewer.arguments import MAX_EDGE, MAX_SAMPLES
 from viewer.coloring import PLAIN, Look
@@ -177,8 +178,9 @@ def _count(value: object) -> int | None:
 
 
 def _precision(value: object) -> str | None:
-    if value not in (None, "fp32", "bf16", "fp16"):
-        raise ValueError(f"'precision' must be fp32, bf16 or fp16, got {value!r}")
+    known = get_args(Precision)
+    if value is not None and value not in known:
+        raise ValueError(f"'precision' must be one of {', '.join(known)}, got {value!r}")
     return str(value) if value is not None else None
 
 

@@ -1,5 +1,5 @@
 """How many samples a ray gets, by all backends, and how far depth may bend where pixels share one
-answer of the CPU backend's oracle."""
+answer of the oracle."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ EXTENT = (0.2, 0.8)
 """Quantiles between which a distribution's width is measured."""
 SAME_SURFACE = 0.4
 """Bins by which depth may bend between neighboring blocks and still be shared."""
+RING = 2
+"""Blocks that are asked around those in question: a bend shows from a neighbor's neighbor."""
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.5)
 """Of the samples asked for, what a ray gets the wider its distribution spreads (adaptive)."""
 SPREADS = (1.9, 2.35, 3.0, 3.5)

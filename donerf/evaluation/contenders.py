@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from typing import Protocol, get_args
 
 import torch
 
@@ -12,7 +12,7 @@ from donerf.evaluation.onnx_networks import OnnxNetworks
 from donerf.geometry.camera import Camera
 from donerf.geometry.rays import Rays
 from donerf.model.pipeline import RenderedRays, render_rays
-from donerf.precision import DTYPES, Precision
+from donerf.precision import Precision
 from donerf.renderer import BACKENDS, Frame, RenderOptions, make_renderer
 from donerf.scene_file import Scene
 
@@ -21,7 +21,10 @@ ENTRANTS = ("eager", *(b for b in BACKENDS if b not in ("auto", "eager")), COMPI
 """What --backends can name."""
 SWITCHES = tuple(f.name for f in fields(RenderOptions) if isinstance(f.default, bool))
 """The options that are on or off; a new one is timed as soon as it exists."""
-PRECISIONS: dict[str, tuple[Precision, ...]] = {ONNXRUNTIME: ("fp32",), "cuda": ("fp16", "bf16")}
+PRECISIONS: dict[str, tuple[Precision, ...]] = {
+    ONNXRUNTIME: ("fp32",),
+    "cuda": ("fp16", "bf16", "fp8"),
+}
 """Of backends that do not offer the usual two."""
 PLAIN = ("eager", COMPILE, ONNXRUNTIME)
 """They do all the work: no option leaves any out, and nothing is folded."""
@@ -85,9 +88,10 @@ def contenders(
             f"--backends must be all, or some of {', '.join(ENTRANTS)} with commas between them, "
             f"got '{','.join(backends)}'"
         )
-    if precisions != ("all",) and not {*precisions} <= {*map(str, DTYPES)}:
+    known: tuple[str, ...] = get_args(Precision)
+    if precisions != ("all",) and not {*precisions} <= {*known}:
         raise ValueError(
-            f"--precisions must be all, or some of {', '.join(DTYPES)} with commas between them, "
+            f"--precisions must be all, or some of {', '.join(known)} with commas between them, "
             f"got '{','.join(precisions)}'"
         )
     found = [REFERENCE]

@@ -27,7 +27,7 @@ from donerf.evaluation.quality import check_same_place, machine
 from donerf.evaluation.speed_report import Skipped, SpeedReport, Truth, line_fits
 from donerf.evaluation.timing import FEWEST_FRAMES, Pictures, Row
 from donerf.geometry.camera import Camera
-from donerf.precision import Precision, choose_device
+from donerf.precision import DTYPES, choose_device
 from donerf.scene_file import Scene, load_scene
 
 _LINE_SECONDS = 10.0
@@ -107,7 +107,7 @@ def measure_speed(file: Path, settings: SpeedSettings, console: Console) -> Spee
     device = choose_device(settings.device)
     works = [Work(1, 1), Work(1, 1, is_folded=True)]
     shapes = {shape for work in works for shape, _ in layer_rows(networks, work)}
-    precisions: set[Precision] = {contender.precision for contender in settings.contenders}
+    precisions = DTYPES.keys() & {contender.precision for contender in settings.contenders}
     bare = measure_bare_speed(shapes, precisions, device)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         progress = RunProgress(console, bar)

@@ -26,7 +26,7 @@ class SpeedRow:
     stages:             median milliseconds of each stage, as the backend states them
     mflop_per_pixel:    counted from the networks and the samples that were shaded
     tflops:             mflop_per_pixel of all pixels over ms
-    product_share:      what the bare matrix products take by themselves, over ms
+    product_share:      what the bare matrix products take by themselves, over ms; not of fp8
     memory_share:       what the layers' rows take to be copied, over ms; of unfused backends
     memory_mb:          at most, from before the renderer is made to the end of its second frame
     psnr_reference:     dB against the reference's picture; 100 where they are equal
@@ -47,7 +47,7 @@ class SpeedRow:
     stages: StageTimes | None
     mflop_per_pixel: float
     tflops: float
-    product_share: float
+    product_share: float | None
     memory_share: float | None
     memory_mb: float | None
     mean_samples: float
@@ -168,7 +168,7 @@ _TIMES: _Columns = {
 _WORK: _Columns = {
     "MFLOP": lambda row: f"{row.mflop_per_pixel:.3f}",
     "TFLOP/s": lambda row: f"{row.tflops:.3g}",
-    "product": lambda row: f"{row.product_share:.0%}",
+    "product": lambda row: _text(row.product_share, ".0%"),
     "memory": lambda row: _text(row.memory_share, ".0%"),
     "samples": lambda row: f"{row.mean_samples:.2f}",
     "dB ref": lambda row: _decibel(row.psnr_reference),

@@ -117,8 +117,12 @@ class Row:
             is_folded=not contender.is_plain,
         )
         mflop = cost.mflop_per_pixel(work)
-        bytes_moved = unfused_numbers(networks, work) * DTYPES[contender.precision].itemsize
-        copy_ms = 1e-6 * bytes_moved / bare.copy_gb_per_second
+        products_ms = copy_ms = None
+        if contender.precision in DTYPES:
+            products_ms = bare.products_ms(layer_rows(networks, work), contender.precision)
+        if contender.is_plain:
+            bytes_moved = unfused_numbers(networks, work) * DTYPES[contender.precision].itemsize
+            copy_ms = 1e-6 * bytes_moved / bare.copy_gb_per_second
         return SpeedRow(
             name=contender.name,
             backend=contender.backend,
@@ -134,9 +138,8 @@ class Row:
             stages=_median_stages(self.stages),
             mflop_per_pixel=mflop,
             tflops=1e-3 * mflop * work.rays / median,
-            product_share=bare.products_ms(layer_rows(networks, work), contender.precision)
-            / median,
-            memory_share=copy_ms / median if contender.is_plain else None,
+            product_share=None if products_ms is None else products_ms / median,
+            memory_share=None if copy_ms is None else copy_ms / median,
             memory_mb=self.memory_mb,
             mean_samples=work.samples,
             oracle_share=work.oracle_share,

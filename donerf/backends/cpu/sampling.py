@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from donerf.backends.cpu.placement import place_samples
-from donerf.backends.cpu.sharing import RING, bends, share
-from donerf.backends.sample_counts import EXTENT, SAME_SURFACE, SampleCounts
+from donerf.backends.cpu.sharing import bends, share
+from donerf.backends.sample_counts import EXTENT, RING, SAME_SURFACE, SampleCounts
 
 _EXTENT, _NO_MARKS = np.array(EXTENT, np.float32), np.empty(0, np.float32)
 

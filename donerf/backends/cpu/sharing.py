@@ -7,9 +7,8 @@ block and three others; where depth goes on evenly between these, so do the pixe
 from __future__ import annotations
 
 from donerf.backends.cpu.arithmetic import compiled, f32
+from donerf.backends.sample_counts import RING
 
-RING = 2
-"""Blocks that are asked around those in question: a bend shows from a neighbor's neighbor."""
 _ZERO, _ONE, _TWO = f32(0), f32(1), f32(2)
 _OWN, _BESIDE, _CORNER = f32(9 / 16), f32(3 / 16), f32(1 / 16)
 """A pixel's center lies a quarter of a block from its block's center, both ways: what the four

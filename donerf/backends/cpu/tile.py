@@ -19,7 +19,7 @@ from donerf.backends.cpu.packing import PackedCell
 from donerf.backends.cpu.placement import warped_points
 from donerf.backends.cpu.rays import unified_rays
 from donerf.backends.cpu.sampling import Blocks, Placed, SampleCounts, Slabs, place, share_by_blocks
-from donerf.backends.cpu.sharing import RING
+from donerf.backends.sample_counts import RING
 from donerf.model.pipeline import Stage
 
 Tile = tuple[int, int, int, int]

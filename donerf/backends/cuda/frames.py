@@ -108,7 +108,7 @@ class FusedFrame:
     def __init__(self, kind: PictureKind, cell: FusedCell, device: torch.device) -> None:
         self._kind, self._cell, self._device = kind, cell, device
         self.place_tiling = place_tiling(cell.oracle.shape)
-        self.shade_tiling = shade_tiling(cell.shading.shape)
+        self.shade_tiling = shade_tiling(cell.shading)
         self._view = torch.zeros(SIZE, device=device)
         pixels = torch.empty(kind.pixels, dtype=torch.int32, device=device)
         self.image = pixels.view(torch.uint8).view(-1, 4)
@@ -176,8 +176,9 @@ class SparingFrame(FusedFrame):
         counts = SampleCounts.exactly(kind.samples, rule)
         if kind.is_adaptive:
             counts = SampleCounts.adaptive(kind.samples, rule, self._cell.oracle.shape.bins)
-        columns = kind.pixels + (self._blocks.count if self._blocks else 0)
-        return Depths.of(Rule.of(counts, self._device), columns, self._device)
+        blocks = self._blocks.count if self._blocks else 0
+        rule = Rule.of(counts, self._device)
+        return Depths.of(rule, blocks + kind.pixels, self._device, blocks)
 
     def _place(self, pixels: range) -> Depths:
         depths = self._depths
@@ -196,17 +197,17 @@ class SparingFrame(FusedFrame):
         return replace(depths, order=longest_first(counts))
 
     def _place_by_blocks(self, blocks: Blocks, pixels: range) -> Depths:
-        """One answer for 2x2 pixels where all blocks around see one surface."""
+        """One answer for 2x2 pixels where depth goes on evenly around them."""
         bins = self._cell.oracle.shape.bins
         every = Pixels(range(blocks.count), blocks.columns, is_blocks=True)
         self._ask(every, self._depths)
-        extents = self._depths.extents[:, : blocks.count]
-        alone = blocks.alone(extents, bins)
+        landmarks = self._depths.landmarks
+        alone = blocks.alone(landmarks, bins)
         wanted = listed(alone)
         own = self._depths.columns(blocks.count, blocks.count + len(pixels))
         self._ask(Pixels(pixels, self._kind.width, wanted), own)
         self._questions.copy_(wanted[0] + blocks.count)
-        moves = torch.where(alone, 0.0, blocks.moves(extents))
+        moves = blocks.moves(landmarks, alone)
         return replace(self._depths, sources=sources(blocks, alone), moves=moves)
 
 

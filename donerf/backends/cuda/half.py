@@ -24,25 +24,32 @@ def choose_half(cell: ViewCell, networks: Networks) -> torch.dtype:
 
     networks:  in fp32, both of them
     """
-    modules = [module for module in (networks.oracle, networks.shading) if module is not None]
-    layers = [
-        part for module in modules for part in module.modules() if isinstance(part, nn.Linear)
-    ]
-    seen = [layer.weight.abs().max() for layer in layers]
+    weights = [layer.weight.abs().max() for layer in _linears(networks)]
+    largest = float(torch.stack([*weights, *largest_outputs(cell, networks).values()]).max())
+    fits = largest * _MARGIN < torch.finfo(torch.float16).max
+    return torch.float16 if fits else torch.bfloat16
 
-    def watch(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen.append(output.abs().max())
 
-    hooks = [layer.register_forward_hook(watch) for layer in layers]
+def largest_outputs(cell: ViewCell, networks: Networks) -> dict[nn.Linear, Tensor]:
+    """The largest that each layer makes of rays from all over the cell, by its absolute value."""
+    seen: dict[nn.Linear, Tensor] = {}
+
+    def watch(layer: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[layer] = output.abs().max()
+
+    hooks = [layer.register_forward_hook(watch) for layer in _linears(networks)]
     try:
-        rays = _rays_from(cell, layers[0].weight.device)
+        rays = _rays_from(cell, networks.oracle.output_layers()[0].weight.device)
         render_rays(rays, cell, networks, quantiles(_RAYS, _SAMPLES, rays.origins.device))
     finally:
         for hook in hooks:
             hook.remove()
-    largest = float(torch.stack(seen).max())
-    fits = largest * _MARGIN < torch.finfo(torch.float16).max
-    return torch.float16 if fits else torch.bfloat16
+    return seen
+
+
+def _linears(networks: Networks) -> list[nn.Linear]:
+    modules = [module for module in (networks.oracle, networks.shading) if module is not None]
+    return [part for module in modules for part in module.modules() if isinstance(part, nn.Linear)]
 
 
 def _rays_from(cell: ViewCell, device: torch.device) -> Rays:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -37,10 +37,12 @@ def place_tiling(shape: LayerShape) -> Tiling:
     return Tiling(128, 8, 3) if shape.halves == 2 else Tiling(64, 4, 3)
 
 
-def shade_tiling(shape: LayerShape) -> Tiling:
+def shade_tiling(shading: PackedShading) -> Tiling:
     """The second kernel's, which comes back to the same weights for each sample."""
+    shape = shading.shape
     if shape.halves == 1 and shape.layers * shape.width**2 * 2 <= _RESIDENT_BYTES:
-        return Tiling(64, 4, 3, resident=True)
+        # Unrolled layers of 8 bits need more registers than there are, for their scales.
+        return Tiling(64, 4, 3, resident=shading.hidden.dtype.itemsize == 2)
     return Tiling(128, 8, 3)
 
 
@@ -50,11 +52,13 @@ class Rule:
 
     most:   of any ray;  combs: that they are dealt into
     table:  spreads and counts, see `place_kernel`, on the device; None when all rays get the most
+    marks:  shares of a distribution at whose depths neighbors are compared, on the device
     """
 
     most: int
     combs: int
     table: Tensor | None = None
+    marks: Tensor | None = None
 
     @classmethod
     def of(cls, counts: SampleCounts, device: torch.device) -> Rule:
@@ -63,43 +67,44 @@ class Rule:
         if len(counts.counts) > 1:
             numbers = [*counts.spreads.tolist(), *counts.counts.tolist()]
             table = torch.tensor(numbers, dtype=torch.float32, device=device)
-        return cls(int(counts.counts[-1]), counts.combs, table)
+        marks = torch.from_numpy(counts.marks).to(device)
+        return cls(int(counts.counts[-1]), counts.combs, table, marks)
 
 
 @dataclass(frozen=True)
 class Depths:
     """What the first kernel leaves for the second: one column for each answer of the oracle.
 
-    s:        (rule.most, columns) normalized depth, ascending
-    counts:   (columns,) int32 samples of each; set when the rule has a table
-    extents:  (2, columns) depths between which most of a distribution lies; set for blocks
-    sources:  (pixels,) int32 column of each pixel's depths; None: each has its own
-    moves:    (pixels,) what is added to each pixel's depths; set with sources
-    order:    (pixels,) int32 in which the pixels are shaded; None: as they stand
+    s:          (rule.most, columns) normalized depth, ascending
+    counts:     (columns,) int32 samples of each; set when the rule has a table
+    landmarks:  (marks, blocks) depths at the rule's marks, of a picture's blocks, which come first
+    sources:    (pixels,) int32 column of each pixel's depths; None: each has its own
+    moves:      (4, pixels) how a pixel's depths move, see `Blocks.moves`; set with sources
+    order:      (pixels,) int32 in which the pixels are shaded; None: as they stand
     """
 
     rule: Rule
     s: Tensor
     counts: Tensor
-    extents: Tensor
+    landmarks: Tensor
     sources: Tensor | None = None
     moves: Tensor | None = None
     order: Tensor | None = None
 
     @classmethod
-    def of(cls, rule: Rule, columns: int, device: torch.device) -> Depths:
-        """Memory for the answers to so many questions."""
+    def of(cls, rule: Rule, columns: int, device: torch.device, blocks: int = 0) -> Depths:
+        """Memory for the answers to so many questions, the first of which some blocks ask."""
         return cls(
             rule,
             torch.empty(rule.most, columns, device=device),
             torch.empty(columns, dtype=torch.int32, device=device),
-            torch.empty(2, columns, device=device),
+            torch.empty(0 if rule.marks is None else len(rule.marks), blocks, device=device),
         )
 
     def columns(self, start: int, stop: int) -> Depths:
         """Some of the columns, in the same memory."""
         part = slice(start, stop)
-        return Depths(self.rule, self.s[:, part], self.counts[part], self.extents[:, part])
+        return replace(self, s=self.s[:, part], counts=self.counts[part])
 
 
 @dataclass(frozen=True)
@@ -143,8 +148,9 @@ def launch_place(
         view,
         depths.s,
         depths.counts,
-        depths.extents,
+        depths.landmarks,
         _or(rule.table, view),
+        _or(rule.marks, view),
         _or(pixels.listed, depths.counts),
         oracle.first,
         oracle.hidden,
@@ -159,6 +165,7 @@ def launch_place(
         pixels.width,
         rule.most,
         rule.combs,
+        len(depths.landmarks),
         IS_LISTED=pixels.listed is not None,
         IS_BLOCKS=pixels.is_blocks,
         IS_ADAPTIVE=rule.table is not None,
@@ -204,6 +211,7 @@ def launch_shade(
         shading.first,
         shading.hidden,
         shading.last,
+        shading.scales,
         shading.biases,
         shading.of_direction,
         shading.point_powers,

@@ -1,6 +1,7 @@
 """Networks as the kernels read them: folded, padded, in blocks, in 16 bits.
 
-Widths are padded to the next one that the kernels know; a padded neuron is always 0.
+The shading network's hidden layers may be in 8 bits, see `eight_bits.py`. Widths are padded to the
+next one that the kernels know; a padded neuron is always 0.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
+from donerf.backends.cuda.eight_bits import E4M3, Scales, rounded_weights
 from donerf.backends.folding import fold_oracle_input, split_direction
 from donerf.config import CompositingRule
 from donerf.geometry.view_cell import ViewCell
@@ -26,6 +28,9 @@ _WIDTHS = (64, 128, 256)
 _LARGEST_FREQUENCIES = 15
 """float16 holds 2^15; more columns than 128 would be too many to multiply at once."""
 _LARGEST_BINS = 128
+
+FOURS = (0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15)
+"""The order in which 8-bit activations enter a product, of every 16 columns; see `layers.py`."""
 
 _PART_ROWS = (0, 8, 4)
 """Where the joins of `encode` put the high part of x, y and z; the low part is two rows on."""
@@ -147,10 +152,12 @@ class PackedOracle(Packed):
 class PackedShading(Packed):
     """The shading network.
 
+    scales:        (layers, width) fp32, what products of 8-bit numbers are multiplied by
     of_direction:  (inputs, OUTPUTS), the last layer's share of the direction
     """
 
     shape: ShadingShape
+    scales: Tensor
     of_direction: Tensor
     point_powers: Tensor
     direction_powers: Tensor
@@ -213,9 +220,15 @@ def pack_oracle(oracle: DepthOracle, cell: ViewCell, dtype: torch.dtype) -> Pack
 
 
 def pack_shading(
-    shading: ShadingNetwork, rule: CompositingRule, dtype: torch.dtype
+    shading: ShadingNetwork,
+    rule: CompositingRule,
+    dtype: torch.dtype,
+    scales: Scales | None = None,
 ) -> PackedShading:
-    """Split, pad and round a shading network of the reference shape, on its device."""
+    """Split, pad and round a shading network of the reference shape, on its device.
+
+    scales:  of its activations, when the hidden layers are to be in 8 bits
+    """
     settings = shading.settings
     first, *middle = _linears(shading.trunk)
     point = Encoding(settings.position_frequencies)
@@ -223,12 +236,18 @@ def pack_shading(
     shape = ShadingShape(_served(settings.width), len(middle), point, direction, rule)
     output = split_direction(shading.output, settings.width)
     of_direction = direction.reordered(output.per_ray.weight)
-    biases = [layer.bias for layer in (first, *middle)]
+    hidden, product_scales = _hidden_blocks(middle, shape, dtype), torch.zeros(1)
+    if scales:
+        hidden, product_scales = _blocks_of_8_bits(middle, shape, scales)
+    # Activations are that many times what they were; a power of two costs no bit of a weight.
+    scales = scales or (1.0,) * (1 + len(middle))
+    biases = [layer.bias * scale for layer, scale in zip((first, *middle), scales, strict=True)]
     return PackedShading(
         shape,
-        first=_blocks(point.reordered(first.weight.detach()), shape, dtype),
-        hidden=_hidden_blocks(middle, shape, dtype),
-        last=_transposed(output.per_sample, OUTPUTS, shape.width, dtype),
+        first=_blocks(point.reordered(first.weight.detach() * scales[0]), shape, dtype),
+        hidden=hidden,
+        last=_transposed(output.per_sample / scales[-1], OUTPUTS, shape.width, dtype),
+        scales=product_scales.to(first.weight.device),
         biases=_one_after_another(biases, output.per_ray.bias, OUTPUTS, shape.width),
         of_direction=_transposed(of_direction, OUTPUTS, direction.columns, dtype),
         point_powers=point.powers().to(of_direction.device),
@@ -241,7 +260,8 @@ def overwrite(place: Packed, source: Packed) -> bool:
 
     returns:  False, with nothing changed, when the shapes differ
     """
-    if place.shape != source.shape or place.hidden.dtype != source.hidden.dtype:
+    dtypes = [(packed.hidden.dtype, packed.last.dtype) for packed in (place, source)]
+    if place.shape != source.shape or dtypes[0] != dtypes[1]:
         return False
     for old, new in zip(place.tensors(), source.tensors(), strict=True):
         old.copy_(new)
@@ -292,6 +312,24 @@ def _hidden_blocks(layers: list[nn.Linear], shape: LayerShape, dtype: torch.dtyp
     ]
     nothing = torch.empty(0, shape.halves, shape.width, shape.chunk, dtype=dtype)
     return torch.stack(blocks) if blocks else nothing
+
+
+def _blocks_of_8_bits(
+    layers: list[nn.Linear], shape: LayerShape, scales: Scales
+) -> tuple[Tensor, Tensor]:
+    """All hidden layers in e4m3, outputs behind one another and inputs side by side.
+
+    returns:  (layers, halves, halves, chunk outputs, chunk inputs), inputs in the order FOURS;
+              (layers, width), what brings each product to the scale of the layer's outputs
+    """
+    order = torch.arange(shape.width).view(-1, len(FOURS))[:, FOURS].flatten()
+    blocks, factors = [], []
+    for i, layer in enumerate(layers):
+        weight, unit = rounded_weights(_padded(layer.weight, shape.width, shape.width))
+        halves = weight.float()[:, order.to(unit.device)].unflatten(1, (-1, shape.chunk))
+        blocks.append(halves.unflatten(0, (-1, shape.chunk)).transpose(1, 2))
+        factors.append(unit * (scales[i + 1] / scales[i]))
+    return torch.stack(blocks).to(E4M3).contiguous(), torch.stack(factors)
 
 
 def _one_after_another(biases: Sequence[Tensor], last: Tensor, outputs: int, width: int) -> Tensor:

@@ -25,10 +25,12 @@ SPREADS = tl.constexpr(len(sample_counts.SPREADS))
 """Widths of a distribution from which on a ray gets another number of samples."""
 
 
-@triton.jit(do_not_specialize=["start", "rays", "stride", "width", "samples", "combs"])
+@triton.jit(
+    do_not_specialize=["start", "rays", "stride", "width", "samples", "combs", "landmark_count"]
+)
 def place_kernel(
-    view, depths, counts, extents, rule, listed, first, hidden, last, biases, folded,
-    direction_powers, origin_powers, start, rays, stride, width, samples, combs,
+    view, depths, counts, landmarks, rule, marks, listed, first, hidden, last, biases, folded,
+    direction_powers, origin_powers, start, rays, stride, width, samples, combs, landmark_count,
     IS_LISTED: tl.constexpr, IS_BLOCKS: tl.constexpr, IS_ADAPTIVE: tl.constexpr,
     IS_FOLDED: tl.constexpr, DIRECTION: tl.constexpr, DIRECTION_OCTAVES: tl.constexpr,
     ORIGIN: tl.constexpr, ORIGIN_OCTAVES: tl.constexpr, LAYERS: tl.constexpr, BINS: tl.constexpr,
@@ -40,8 +42,9 @@ def place_kernel(
     view:      the frame's numbers, see view.py
     depths:    out, (samples, stride) normalized depth, ascending along a ray, one column each
     counts:    out, (stride,) samples of each ray; for IS_ADAPTIVE
-    extents:   out, (2, stride) depths between which most of a distribution lies; for IS_BLOCKS
+    landmarks: out, (landmark_count, R) depths at the marks; for IS_BLOCKS
     rule:      SPREADS widths, then the SPREADS + 1 counts below, between and above them; fp32
+    marks:     (landmark_count,) shares of a distribution; for IS_BLOCKS
     listed:    (1 + R,) how many rays, and their pixels; for IS_LISTED, else all from `start` on
     first:     (HALVES, DIRECTION + ORIGIN, CHUNK) weights of encoded rays; not for IS_FOLDED
     hidden:    (LAYERS, HALVES, HALVES * CHUNK, CHUNK)
@@ -85,10 +88,11 @@ def place_kernel(
             right = _encoded(direction, origin, second, biases + CHUNK, DIRECTION, ORIGIN, CHUNK)
     left = relu_packed(left, ROWS, CHUNK, dtype, PTX)
     right = relu_packed(right, ROWS, CHUNK, dtype, PTX)
+    # The oracle's layers have no scales: they are in 16 bits.
     left, right = hidden_layers(
-        left, right, hidden, biases + layer, LAYERS, CHUNK, HALVES, ROWS, RESIDENT, PTX
+        left, right, hidden, biases, biases + layer, LAYERS, CHUNK, HALVES, ROWS, RESIDENT, PTX
     )
-    logits = multiply(left, right, last, COLUMNS, CHUNK, HALVES, ROWS)
+    logits = multiply(left, right, last, dtype, COLUMNS, CHUNK, HALVES, ROWS)
     bin = tl.arange(0, COLUMNS)
     logits += tl.load(biases + (1 + LAYERS) * layer + bin)[None, :]
 
@@ -99,13 +103,13 @@ def place_kernel(
     shrink = reciprocal(tl.maximum(probs, 1e-10), PTX)
     exists = ray < rays
     count = samples
-    if IS_ADAPTIVE or IS_BLOCKS:
+    if IS_BLOCKS:
+        for i in range(landmark_count):
+            mark = _depth_at(total * tl.load(marks + i), before, shrink, BINS)
+            tl.store(landmarks + i * rays + ray, mark, mask=exists)
+    if IS_ADAPTIVE:
         low = _depth_at(total * LOW, before, shrink, BINS)
         high = _depth_at(total * HIGH, before, shrink, BINS)
-    if IS_BLOCKS:
-        tl.store(extents + ray, low, mask=exists)
-        tl.store(extents + stride + ray, high, mask=exists)
-    if IS_ADAPTIVE:
         count = tl.zeros([ROWS], tl.int32) + tl.load(rule + SPREADS).to(tl.int32)
         for i in tl.static_range(SPREADS):
             more = tl.load(rule + SPREADS + 1 + i).to(tl.int32)

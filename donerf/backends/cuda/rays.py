@@ -6,6 +6,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from donerf.backends import sample_counts
 from donerf.backends.cuda.view import Slot
 
 POSITION = tl.constexpr(int(Slot.POSITION))
@@ -18,6 +19,7 @@ NEAR = tl.constexpr(int(Slot.NEAR))
 LOG_SCALE = tl.constexpr(int(Slot.LOG_SCALE))
 LOG_RANGE = tl.constexpr(int(Slot.LOG_RANGE))
 FAR = tl.constexpr(int(Slot.FAR))
+RING = tl.constexpr(sample_counts.RING)
 
 
 @triton.jit
@@ -28,14 +30,14 @@ def unified_rays(view, index, width, IS_BLOCKS: tl.constexpr):
     index:     (rows,) of the pixel, row-major, row 0 on top
     width:     in pixels
     IS_BLOCKS: index and width count blocks of 2x2 pixels, through whose middles the rays go, with
-               a ring of blocks more around the picture
+               RING of blocks more around the picture
     returns:   six tensors (rows,): direction x, y, z; origin x, y, z
     """
     column = (index % width).to(tl.float32)
     row = (index // width).to(tl.float32)
     if IS_BLOCKS:
-        column = 2 * column - 1.5
-        row = 2 * row - 1.5
+        column = 2 * (column - RING) + 0.5
+        row = 2 * (row - RING) + 0.5
     scale = tl.load(view + INVERSE_FOCAL)
     right = (column + tl.load(view + COLUMN_OFFSET)) * scale
     up = -(row + tl.load(view + ROW_OFFSET)) * scale

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import torch
 
+from donerf.backends.cuda.eight_bits import choose_scales
 from donerf.backends.cuda.frames import (
     EagerFrame,
     FrameProgram,
@@ -51,8 +52,11 @@ class CudaRenderer:
     """
 
     def __init__(self, scene: Scene, device: str = "auto", precision: str = "auto") -> None:
-        """precision: 'auto' is fp16 where the networks fit it, else bf16; 'bf16', 'fp16', 'fp32'"""
+        """precision: 'auto' is fp16 where the networks fit it, else bf16; 'bf16', 'fp16', 'fp32';
+        'fp8' is auto with the shading network's hidden layers in 8 bits"""
         self._device = choose_device(device)
+        self._is_fp8 = precision == "fp8"
+        precision = "auto" if self._is_fp8 else precision
         width = scene.cells[0].networks.oracle.settings.width
         self._precision: Precision = choose_precision(precision, self._device, width)
         self._is_free = precision == "auto"
@@ -72,13 +76,14 @@ class CudaRenderer:
             return self._rescue.info
         if not self._cells:
             return self._eager.info
-        is_fp16 = self._cells[0].oracle.hidden.dtype is torch.float16
+        is_fp16 = self._cells[0].shading.hidden.dtype is torch.float16
+        precision = "fp8" if self._is_fp8 else "fp16" if is_fp16 else "bf16"
         is_cuda = self._device.type == "cuda"
         return RendererInfo(
             backend="cuda",
             device=self._device.type,
             device_name=torch.cuda.get_device_name(self._device) if is_cuda else "interpreter",
-            precision="fp16" if is_fp16 else "bf16",
+            precision=precision,
             outputs=frozenset(Output),
             sample_counts=None,
             placements=PLACEMENTS,
@@ -220,10 +225,11 @@ class CudaRenderer:
         networks = scene_cell.networks.copied_to(self._device, torch.float32)
         assert networks.shading is not None
         dtype = choose_half(cell, networks) if self._is_free else DTYPES[self._precision]
+        scales = choose_scales(cell, networks) if self._is_fp8 else None
         return FusedCell(
             cell,
             pack_oracle(networks.oracle, cell, dtype),
-            pack_shading(networks.shading, networks.compositing, dtype),
+            pack_shading(networks.shading, networks.compositing, dtype, scales),
         )
 
     def _why_not(self, scene: Scene) -> str | None:

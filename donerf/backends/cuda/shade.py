@@ -26,7 +26,7 @@ ENDLESS = tl.constexpr(compositing.ENDLESS)
 
 @triton.jit(do_not_specialize=["start", "rays", "stride", "width", "samples", "combs"])
 def shade_kernel(
-    view, depths, counts, sources, moves, order, image, color, first, hidden, last, biases,
+    view, depths, counts, sources, moves, order, image, color, first, hidden, last, scales, biases,
     of_direction, point_powers, direction_powers, start, rays, stride, width, samples, combs,
     IS_SHARED: tl.constexpr, IS_ADAPTIVE: tl.constexpr,
     POINT: tl.constexpr, POINT_OCTAVES: tl.constexpr, DIRECTION: tl.constexpr,
@@ -40,20 +40,22 @@ def shade_kernel(
     depths:        (samples, stride) normalized depth
     counts:        (stride,) samples of each column of depths; for IS_ADAPTIVE, else all `samples`
     sources:       (rays,) which column of depths is a pixel's; for IS_SHARED, else its own
-    moves:         (rays,) what is added to a pixel's depths; for IS_SHARED
+    moves:         (4, rays) how a pixel's depths move, see `Blocks.moves`; for IS_SHARED
     order:         (rays,) in which the pixels are shaded; for IS_ADAPTIVE
     image:         out, (picture's rays,) int32: red, green, blue and 255, a byte each
     color:         out, (picture's rays, 3) float16; for HAS_COLOR
     first:         (HALVES, POINT, CHUNK)
     hidden:        (LAYERS, HALVES, HALVES * CHUNK, CHUNK)
     last:          (HALVES * CHUNK, OUTPUTS): red, green, blue, density, padding
+    scales:        fp32, of the hidden layers; when those are in 8 bits
     biases:        fp32, of the first, the hidden and the last layer, one after another
     of_direction:  (DIRECTION, OUTPUTS), the last layer's share of the direction
     start:         index of the first ray in the picture;  rays: how many
     combs:         see `combs_of`; they are blended one after another
     IS_PUBLISHED:  compositing by the published rule instead of ours
     """
-    dtype: tl.constexpr = hidden.dtype.element_ty
+    dtype: tl.constexpr = last.dtype.element_ty
+    held: tl.constexpr = hidden.dtype.element_ty
     layer: tl.constexpr = HALVES * CHUNK
     ray = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     exists = ray < rays
@@ -63,7 +65,6 @@ def shade_kernel(
     source = ray
     if IS_SHARED:
         source = tl.load(sources + ray, mask=exists, other=0)
-        move = tl.load(moves + ray, mask=exists, other=0.0)
     count = tl.where(exists, samples, 0)
     longest = samples
     if IS_ADAPTIVE:
@@ -91,8 +92,8 @@ def shade_kernel(
         s = tl.load(place, mask=k < count, other=1.0)
         s_next = tl.load(place + combs * stride, mask=k + combs < count, other=1.0)
         if IS_SHARED:
-            s = tl.clamp(s + move, 0.0, 1.0)
-            s_next = tl.clamp(s_next + move, 0.0, 1.0)
+            s = _moved(s, moves + ray, rays, exists)
+            s_next = _moved(s_next, moves + ray, rays, exists)
         t = distance(view, s)
         q_x, q_y, q_z = from_x + t * x, from_y + t * y, from_z + t * z
         # The warp is singular at the cell's center: there the result is 0.
@@ -104,16 +105,17 @@ def shade_kernel(
         )  # fmt: skip
 
         left = tl.dot(point, first_left) + tl.load(biases + tl.arange(0, CHUNK))[None, :]
-        left = relu_packed(left, ROWS, CHUNK, dtype, PTX)
+        left = relu_packed(left, ROWS, CHUNK, held, PTX)
         right = left
         if HALVES == 2:
             right = tl.dot(point, first_right)
             right += tl.load(biases + CHUNK + tl.arange(0, CHUNK))[None, :]
-            right = relu_packed(right, ROWS, CHUNK, dtype, PTX)
+            right = relu_packed(right, ROWS, CHUNK, held, PTX)
         left, right = hidden_layers(
-            left, right, hidden, biases + layer, LAYERS, CHUNK, HALVES, ROWS, RESIDENT, PTX
-        )
-        raw = of_ray + multiply(left, right, last, OUTPUTS, CHUNK, HALVES, ROWS)
+            left, right, hidden, scales, biases + layer, LAYERS, CHUNK, HALVES, ROWS, RESIDENT,
+            PTX,
+        )  # fmt: skip
+        raw = of_ray + multiply(left, right, last, held, OUTPUTS, CHUNK, HALVES, ROWS)
 
         density = tl.sum(tl.where(column == 3, raw, 0.0), axis=1)
         is_last = k + combs >= count
@@ -141,3 +143,14 @@ def shade_kernel(
     if HAS_COLOR:
         place = color + (start + ray)[:, None] * 3 + column
         tl.store(place, blended.to(tl.float16), mask=exists[:, None] & (column < 3))
+
+
+@triton.jit
+def _moved(s, moves, rays, exists):
+    """A depth of a block where one of its pixels sees it, see `Blocks.moves`."""
+    low = tl.load(moves, mask=exists, other=0.0)
+    per_width = tl.load(moves + rays, mask=exists, other=0.0)
+    by_low = tl.load(moves + 2 * rays, mask=exists, other=0.0)
+    widening = tl.load(moves + 3 * rays, mask=exists, other=0.0)
+    place = tl.clamp((s - low) * per_width, 0.0, 1.0)
+    return tl.clamp(s + by_low + place * widening, 0.0, 1.0)

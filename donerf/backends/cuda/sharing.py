@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, max_pool2d
+from torch.nn.functional import interpolate
 
-_SAME_SURFACE = 1.5
-"""Bins by which the depths of neighboring blocks may differ and still be shared. The CPU backend
-looks closer, at whether depth goes on evenly."""
+from donerf.backends.sample_counts import RING, SAME_SURFACE
+
+_NARROW = 1e-6
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """A picture in blocks of 2x2 pixels, with a ring of blocks more around it.
+    """A picture in blocks of 2x2 pixels, with RING of blocks more around it.
 
     of_pixel:  (pixels,) the block that a pixel lies in
     """
@@ -31,47 +31,70 @@ class Blocks:
     @classmethod
     def of(cls, width: int, height: int, device: torch.device) -> Blocks:
         """The blocks of a picture; odd sizes are rounded up."""
-        columns = -(-width // 2) + 2
-        row = torch.arange(height, device=device)[:, None] // 2 + 1
-        column = torch.arange(width, device=device) // 2 + 1
+        columns = -(-width // 2) + 2 * RING
+        row = torch.arange(height, device=device)[:, None] // 2 + RING
+        column = torch.arange(width, device=device) // 2 + RING
         return cls(width, height, (row * columns + column).flatten().int())
 
     @property
     def columns(self) -> int:
         """Blocks from left to right, those of the ring included."""
-        return -(-self.width // 2) + 2
+        return -(-self.width // 2) + 2 * RING
 
     @property
     def rows(self) -> int:
         """Blocks from top to bottom, those of the ring included."""
-        return -(-self.height // 2) + 2
+        return -(-self.height // 2) + 2 * RING
 
     @property
     def count(self) -> int:
         """Blocks, those of the ring included."""
         return self.columns * self.rows
 
-    def alone(self, extents: Tensor, bins: int) -> Tensor:
-        """The pixels of blocks that see another surface than a neighbor does, (pixels,) bool.
+    def alone(self, landmarks: Tensor, bins: int) -> Tensor:
+        """The pixels around which depth does not go on evenly, (pixels,) bool.
 
-        extents:  (2, count) depths between which most of each block's distribution lies
+        Between two neighboring blocks it does where the line through them meets the next block on
+        one side at least; `donerf.backends.cpu.sharing` says why. A pixel lies between four blocks,
+        and each such four are around 2x2 pixels.
+
+        landmarks:  (L, count) depths of each block's distribution
         """
-        extents = extents.view(2, self.rows, self.columns) * bins
-        high = max_pool2d(extents, 3, 1, padding=1)
-        low = -max_pool2d(-extents, 3, 1, padding=1)
-        return ((high - low).amax(0) > _SAME_SURFACE).flatten()[self.of_pixel]
+        depth = landmarks.view(-1, self.rows, self.columns)
+        across = _bends(depth)
+        along = _bends(depth.transpose(1, 2)).T
+        around = torch.maximum(
+            torch.maximum(across[1:-2], across[2:-1]),
+            torch.maximum(along[:, 1:-2], along[:, 2:-1]),
+        )
+        bend = interpolate(around[None, None], scale_factor=2)[0, 0]
+        bend = bend[1 : 1 + self.height, 1 : 1 + self.width]
+        return (bend > SAME_SURFACE / bins).flatten()
 
-    def moves(self, extents: Tensor) -> Tensor:
-        """How much the depth of a pixel differs from its block's, bilinear between centers.
+    def moves(self, landmarks: Tensor, alone: Tensor) -> Tensor:
+        """How samples move from a block to its pixels, by its first and its last landmark.
 
-        A surface goes on there, so the pixel's samples move along with it.
+        Depth at both is bilinear between the centers of blocks; what lies between the two moves by
+        as much of either as its place says.
 
-        extents:  as above;  returns (pixels,)
+        landmarks:  as above;  alone: (pixels,) bool, those whose samples stay as they are
+        returns:    (4, pixels): the first landmark's depth, 1 / its distance to the last, how far
+                    the first one moves, how much further the last one
         """
-        depth = extents.view(2, self.rows, self.columns).mean(0)
-        fine = interpolate(depth[None, None], scale_factor=2, mode="bilinear")[0, 0]
-        fine = fine[2 : 2 + self.height, 2 : 2 + self.width]
-        return fine.flatten() - depth.flatten()[self.of_pixel]
+        ends = torch.stack((landmarks[0], landmarks[-1])).view(2, self.rows, self.columns)
+        fine = interpolate(ends[None], scale_factor=2, mode="bilinear")[0]
+        begin = 2 * RING
+        fine = fine[:, begin : begin + self.height, begin : begin + self.width].flatten(1)
+        low, high = ends.flatten(1)[:, self.of_pixel]
+        by_low, by_high = torch.where(alone, 0.0, fine - torch.stack((low, high)))
+        return torch.stack((low, 1 / (high - low).clamp_min(_NARROW), by_low, by_high - by_low))
+
+
+def _bends(depth: Tensor) -> Tensor:
+    """How unevenly depth goes on in each row between block j + 1 and the next, by the worst
+    landmark: (L, rows, columns) to (rows, columns - 3)."""
+    bend = (depth[..., :-2] - 2 * depth[..., 1:-1] + depth[..., 2:]).abs()
+    return torch.minimum(bend[..., :-1], bend[..., 1:]).amax(0)
 
 
 def listed(wanted: Tensor) -> Tensor:
