@@ -28,6 +28,17 @@ def default_scene() -> Path:
     return asset("assets/courtyard.donerf")
 
 
+def check_scene_file(path: Path) -> None:
+    """Raise ValueError or FileNotFoundError, in a sentence, where no scene file lies.
+
+    Reads nothing: a mistyped name is told before torch is imported, which takes seconds.
+    """
+    if path.is_dir():
+        raise ValueError(f"a scene must be a .donerf file, got the folder {path}")
+    if not path.exists():
+        raise FileNotFoundError(f"no scene file {path}; check the name, or train one (see README)")
+
+
 def install_line(extra: str) -> str:
     """The command that installs an extra, of this checkout or of the installed program."""
     if _BUNDLED.is_dir():

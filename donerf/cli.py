@@ -183,6 +183,10 @@ def train(arguments: list[str]) -> None:
     if network in ("-h", "--help"):
         print(TRAIN_HELP)
         return
+    if options and options[0].endswith(".toml"):
+        from donerf.config import load_config
+
+        load_config(Path(options[0]))  # What is wrong with it is told before torch is imported.
     from donerf.recipes import nerf_recipe, oracle_recipe, scene_recipe, shading_recipe
 
     if network.endswith(".json"):
@@ -202,6 +206,10 @@ def info(file: SceneFile) -> None:
     Args:
         file: the scene, a .donerf file
     """
+    from donerf.assets import check_scene_file
+
+    check_scene_file(file)
+
     from donerf.describe import describe
     from donerf.scene_file import load_scene
 
@@ -218,6 +226,10 @@ def evaluate(options: Annotated[EvaluateOptions, arg(name="")]) -> None:
     frame; millions of floating-point operations a pixel.
     """
     samples = sample_counts(options.samples)
+
+    from donerf.assets import check_scene_file
+
+    check_scene_file(options.file)
 
     from rich.console import Console
 

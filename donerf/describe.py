@@ -30,8 +30,9 @@ def describe(scene: Scene) -> list[tuple[str, str]]:
     for index, cell in enumerate(scene.cells):
         prefix = f"cell {index}: " if len(scene.cells) > 1 else ""
         lines += [(prefix + label, text) for label, text in _describe_cell(cell)]
-    lines += [("trained: " + label, text) for label, text in _flatten(metadata.provenance)]
+    # Before the many settings of the trainings, which few look for.
     lines += [("quality: " + label, text) for label, text in _flatten(metadata.quality)]
+    lines += [("trained: " + label, text) for label, text in _flatten(metadata.provenance)]
     return [(label, text) for label, text in lines if text]
 
 

@@ -17,6 +17,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
+from donerf.assets import check_scene_file
 from donerf.config import (
     CompositingRule,
     NerfSettings,
@@ -161,10 +162,7 @@ def load_scene(path: Path | str) -> Scene:
     short, altered, not ours, or from a newer version.
     """
     path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"a scene must be a .donerf file, got the folder {path}")
-    if not path.exists():
-        raise FileNotFoundError(f"no scene file {path}; check the name, or train one (see README)")
+    check_scene_file(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             raw = (file.metadata() or {}).get("donerf")

@@ -29,6 +29,30 @@ def test_help_is_answered_without_torch():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("evaluate none.donerf --data here", "no scene file none.donerf"),
+        ("evaluate assets --data here", "got the folder assets"),
+        ("info none.donerf", "no scene file none.donerf"),
+        ("view none.donerf", "no scene file none.donerf"),
+        ("train oracle none.toml", "no config file none.toml"),
+    ],
+)
+def test_a_missing_file_is_told_without_torch(line: str, told: str):
+    code = (
+        "import sys; from donerf.cli import main\n"
+        "try: main()\n"
+        "finally: sys.stderr.write('with torch' * ('torch' in sys.modules))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code, *line.split()], capture_output=True)
+
+    assert done.returncode == 2
+    assert told.encode() in done.stderr
+    assert b"with torch" not in done.stderr
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name: str):
     code = "from donerf.cli import main; main()"
@@ -111,6 +135,11 @@ SMOKE = "train oracle configs/smoke.toml"
         ("render-scene a --out b --sampels 3", "no option --sampels, the nearest is --samples;"),
         ("doctor --jsn", "donerf doctor has no option --jsn, the nearest is --json;"),
         (f"{SMOKE} --oracle.bin 4", "has no option --oracle.bin, the nearest is --oracle.bins;"),
+        (f"{SMOKE} --step 4", "has no option --step, the nearest is --oracle-training.steps;"),
+        (f"{SMOKE} --learning-rate=1", "the nearest is --oracle-training.learning-rate;"),
+        (f"{SMOKE} --widht 4", "has no option --widht, the nearest is --oracle.width;"),
+        (f"{SMOKE} --resum", "has no option --resum, the nearest is --resume;"),
+        (f"{SMOKE} --precison fp32", "has no option --precison, the nearest is --precision;"),
         (f"{SMOKE} --oracle.bins 4.5", "--oracle.bins must be a whole number, got '4.5';"),
         (f"{SMOKE} --oracle.bins -3", "--oracle.bins must be greater than .* 2, got -3;"),
         (f"{SMOKE} --oracle.bins", "--oracle.bins must have a value;"),

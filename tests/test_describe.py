@@ -21,6 +21,7 @@ def networks() -> Networks:
 
 def test_a_scene_is_described_by_its_networks_cell_and_history(networks: Networks):
     metadata = Metadata(name="court", credits="somebody", provenance={"oracle": {"steps": 12000}})
+    metadata = metadata.model_copy(update={"quality": {"psnr": {"4": 30.5}}})
 
     lines = dict(describe(Scene([SceneCell(CELL, networks)], metadata)))
 
@@ -29,6 +30,8 @@ def test_a_scene_is_described_by_its_networks_cell_and_history(networks: Network
     assert lines["size"] == "2, 4, 1"
     assert lines["oracle"].startswith("2 x 8, 16 bins, ")
     assert lines["trained: oracle steps"] == "12000"
+    names = list(lines)
+    assert names.index("quality: psnr 4") < names.index("trained: oracle steps")
 
 
 def test_what_a_file_does_not_say_is_left_out(networks: Networks):

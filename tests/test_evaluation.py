@@ -1,6 +1,7 @@
 """Metrics by hand, cost against the paper's numbers, and a whole evaluation of a small scene."""
 
 import dataclasses
+import io
 import json
 import math
 from pathlib import Path
@@ -85,8 +86,12 @@ def test_the_cost_of_the_published_networks_is_the_published_one(data: Path):
 def test_an_evaluation_reports_what_the_json_promises(file: Path, data: Path, tmp_path: Path):
     report = evaluate_file(file, data, (1, 3), device="cpu", save=tmp_path / "out", console=QUIET)
     write_report(report, tmp_path / "report.json")
-    print_table(report, QUIET)
+    console = Console(record=True, width=400, file=io.StringIO())
+    print_table(report, console)
 
+    shown = " ".join(console.export_text().split())  # Titles are broken as wide as their table.
+    assert f"{report['views']} test views, 24x16, " in shown
+    assert "cpu cpu" not in shown
     read = json.loads((tmp_path / "report.json").read_text())
     assert read["size"] == [24, 16]
     assert read["split"] == "test"

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from donerf.assets import check_scene_file
 from donerf.command import USER_ERROR
 from viewer.arguments import FILM_FRAMES, FILM_SIZE, FPS, SAMPLES, WINDOW_SIZE, Arguments, parse
 from viewer.controls import help_text
@@ -39,6 +40,9 @@ def main(argv: Sequence[str], program: str = "python view.py") -> int | None:
     if arguments.help_keys:
         print(help_text())
         return None
+
+    if arguments.file is not None and arguments.status_file is None:
+        check_scene_file(arguments.file)  # Who waits for a status file is told there, later.
 
     from viewer.status import Status, StatusFile
 

@@ -210,10 +210,11 @@ def check_same_place(scene: Scene, dataset: Dataset, file: Path, data: Path) -> 
 def print_table(report: dict[str, Any], console: Console) -> None:
     """Show a report of `evaluate_file` as a table."""
     width, height = report["size"]
+    # The compiled backend of a CPU has its name.
+    renderer = dict.fromkeys((report["backend"], report["device"], report["precision"]))
     table = Table(
         title=f"{report['file']} on {report['views']} {report['split']} views, {width}x{height}, "
-        f"{report['backend']} {report['device']} {report['precision']}, "
-        f"placement {report['placement']}"
+        f"{' '.join(renderer)}, placement {report['placement']}"
     )
     for column in ("samples", "PSNR dB", "SSIM", "FLIP", "ms/frame", "MFLOP/pixel"):
         table.add_column(column, justify="right")

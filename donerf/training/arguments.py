@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 import tyro
 from pydantic import ValidationError
 
+from donerf.command import unknown_words
 from donerf.command_line import read_command_line
 from donerf.config import Config, explain, load_config
 
@@ -59,6 +61,7 @@ def parse_training_arguments(
     file = (
         Path(first) if first and not first.startswith("-") else Path("configs/courtyard_small.toml")
     )
+    _refuse_names_without_section(arguments, network, prog)
     defaults = Config() if wants_help and not file.exists() else load_config(file)
     try:
         options = read_command_line(
@@ -79,3 +82,19 @@ def parse_training_arguments(
         output=(options.run_folder or base) / f"{file.stem}.donerf",
         resume=options.resume,
     )
+
+
+def _refuse_names_without_section(arguments: Sequence[str], network: str, prog: str) -> None:
+    """Answer `--steps` with the setting of this training that has the name, not of any other."""
+    whole = ("run-folder", "oracle-run", "resume", "no-resume", "help", "device", "precision")
+    options = {name: f"--{name}" for name in whole}
+    for section in (f"{network}_training", network):
+        for field in type(getattr(Config(), section)).model_fields:
+            option = f"{section}.{field}".replace("_", "-")
+            options.setdefault(option.partition(".")[2], f"--{option}")
+    for word in arguments:
+        name = word.partition("=")[0].removeprefix("--").replace("_", "-")
+        if not word.startswith("--") or "." in name or name in whole:
+            continue
+        if near := difflib.get_close_matches(name, options, n=1):
+            raise ValueError(unknown_words([word.partition("=")[0]], prog, options[near[0]]))
