@@ -192,7 +192,9 @@ def test_each_ablation_trains_and_keeps_its_switch_in_the_file(
     config_file: Path, tmp_path: Path, variant
 ):
     config = load_config(config_file)
-    trainings = Trainings(config, tmp_path, Budget(oracle_steps=1, shading_steps=1), True, QUIET)
+    trainings = Trainings(
+        config, tmp_path, Budget(oracle_steps=1, shading_steps=1, joint_steps=1), True, QUIET
+    )
     scene = trainings.scene_of(variant)
 
     cell, networks = scene.cells[0].cell, scene.cells[0].networks

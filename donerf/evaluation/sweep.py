@@ -138,6 +138,8 @@ class SceneSweep:
     def runs(self, variant: Variant) -> dict[Network, Path]:
         """The trainings that a variant's pictures stand on, in their order."""
         networks: tuple[Network, ...] = ("nerf",) if variant.is_nerf else ("oracle", "shading")
+        if variant.is_joint:
+            networks = ("oracle", "shading", "joint")
         if variant.placement != "oracle":
             networks = ("shading",)  # The file has an oracle, which it never asks.
         return {network: self.trainings.run_folder(variant, network) for network in networks}

@@ -14,11 +14,18 @@ from donerf.config import Config, load_config
 from donerf.evaluation.training_curves import mean_rays
 from donerf.evaluation.variants import Network, Variant, narrowed
 from donerf.scene_file import Scene, load_scene
+from donerf.training.joint import train_joint
 from donerf.training.nerf import train_nerf
 from donerf.training.oracle import train_oracle
 from donerf.training.run import DivergedError, check_settings, checkpoints, resolve
 from donerf.training.shading import train_shading
 
+_STANDS_ON: dict[Network, tuple[Network, ...]] = {
+    "oracle": (),
+    "shading": ("oracle",),
+    "joint": ("oracle", "shading"),
+    "nerf": (),
+}
 _TRIAL_STEPS = 40
 """Timed to know how many steps some minutes have room for."""
 
@@ -30,10 +37,11 @@ class Budget:
     oracle_steps: int | None = None
     shading_steps: int | None = None
     nerf_steps: int | None = None
+    joint_steps: int | None = None
     minutes: float | None = None
 
     def __post_init__(self) -> None:
-        steps = (self.oracle_steps, self.shading_steps, self.nerf_steps)
+        steps = (self.oracle_steps, self.shading_steps, self.nerf_steps, self.joint_steps)
         if self.minutes is not None and any(count is not None for count in steps):
             raise ValueError("a budget is in steps or in minutes, got both; leave one out")
         if (fewest := min((count for count in steps if count is not None), default=1)) < 1:
@@ -70,21 +78,26 @@ class Trainings:
         if variant.is_nerf:
             return self._trained(variant, "nerf", config)
         self._trained(variant, "oracle", config)
-        return self._trained(variant, "shading", config)
+        shaded = self._trained(variant, "shading", config)
+        return self._trained(variant, "joint", config) if variant.is_joint else shaded
 
     def run_folder(self, variant: Variant, network: Network) -> Path:
         """Where a network of a variant is trained, or the one that it stands on was."""
-        owner = variant.base or variant.name if network == "oracle" else variant.name
+        is_of_base = network == "oracle" or (network == "shading" and variant.is_joint)
+        owner = (variant.base if is_of_base else None) or variant.name
         return self.folder / owner / network
 
     def _trained(self, variant: Variant, network: Network, config: Config) -> Scene:
         run = self.run_folder(variant, network)
-        oracle_run = self.run_folder(variant, "oracle") if network == "shading" else None
-        oracle_steps = self._steps_of_oracle(oracle_run)
-        if oracle_steps is not None:
-            config = with_steps(config, "oracle", oracle_steps)
+        before: dict[Network, Path] = {
+            other: self.run_folder(variant, other) for other in _STANDS_ON[network]
+        }
+        for other, folder in before.items():
+            steps = _begun(folder, other)  # A run's settings hold those of what it stands on.
+            config = config if steps is None else with_steps(config, other, steps)
+        stands_on = list(before.values())[-1] if before else None
         times = self._steps_for_one(variant, network)
-        config = self._with_budget(narrowed(config, network), run, network, oracle_run, times)
+        config = self._with_budget(narrowed(config, network), run, network, stands_on, times)
         begun = (run / "state.safetensors").exists()
         if not begun and run.exists() and not checkpoints(run):
             shutil.rmtree(run)  # It was killed while it began.
@@ -100,7 +113,7 @@ class Trainings:
             raise NotTrainedError(f"not measured: {name} is trained for {came}")
         self.console.print(f"training {name}", highlight=False)
         try:
-            train(network, config, run, begun, oracle_run, self.console)
+            train(network, config, run, begun, stands_on, self.console)
         except DivergedError as error:
             raise NotTrainedError(f"not measured: {name} failed, {error}") from None
         return load_scene(checkpoints(run)[-1])
@@ -112,12 +125,8 @@ class Trainings:
         own = variant.config(self.config)
         return mean_rays(self.config, network) / mean_rays(own, network)
 
-    def _steps_of_oracle(self, oracle_run: Path | None) -> int | None:
-        """As that run was begun with, since a shading run's settings hold its oracle's."""
-        return None if oracle_run is None else _begun(oracle_run, "oracle")
-
     def _with_budget(
-        self, config: Config, run: Path, network: Network, oracle_run: Path | None, times: float
+        self, config: Config, run: Path, network: Network, stands_on: Path | None, times: float
     ) -> Config:
         """The config with the steps of the budget; minutes are steps once a run is begun.
 
@@ -128,7 +137,7 @@ class Trainings:
             return with_steps(config, network, max(round(asked * times), 1))
         steps = _begun(run, network)
         if steps is None and self.may_train:
-            steps = steps_in(self.budget.minutes, network, config, oracle_run)
+            steps = steps_in(self.budget.minutes, network, config, stands_on)
         return config if steps is None else with_steps(config, network, steps)
 
 
@@ -137,16 +146,20 @@ def train(
     config: Config,
     run: Path,
     resume: bool,
-    oracle_run: Path | None,
+    stands_on: Path | None,
     console: Console,
 ) -> Scene:
-    """One of the three loops."""
+    """One of the loops.
+
+    stands_on:  the run that a shading network or a joint training begins with
+    """
     if network == "oracle":
         return train_oracle(config, run, resume, console)
     if network == "nerf":
         return train_nerf(config, run, resume, console)
-    assert oracle_run is not None
-    return train_shading(config, run, oracle_run, resume, console)
+    assert stands_on is not None
+    train_on = train_shading if network == "shading" else train_joint
+    return train_on(config, run, stands_on, resume, console)
 
 
 def with_steps(config: Config, network: Network, steps: int) -> Config:
@@ -158,11 +171,11 @@ def with_steps(config: Config, network: Network, steps: int) -> Config:
     return config.model_copy(update={section: changed})
 
 
-def steps_in(minutes: float, network: Network, config: Config, oracle_run: Path | None) -> int:
+def steps_in(minutes: float, network: Network, config: Config, stands_on: Path | None) -> int:
     """How many steps such a training does in some minutes here, by a short trial of it."""
     with tempfile.TemporaryDirectory() as folder:
         run, trial = Path(folder) / "trial", with_steps(config, network, _TRIAL_STEPS)
-        train(network, trial, run, False, oracle_run, Console(quiet=True))
+        train(network, trial, run, False, stands_on, Console(quiet=True))
         last = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     # The clock of a run stands at the step before while a checkpoint is written.
     return max(int(minutes * 60 * (_TRIAL_STEPS - 1) / max(last["seconds"], 0.01)), 1)

@@ -8,13 +8,17 @@ from typing import Any, Literal
 
 from donerf.config import Config, Placement, parse_config
 
-Network = Literal["oracle", "shading", "nerf"]
+Network = Literal["oracle", "shading", "joint", "nerf"]
 
 _CONCERNS: dict[Network, tuple[str, ...]] = {
     "oracle": ("scene", "cell", "oracle", "targets", "oracle_training"),
     "shading": (
         *("scene", "cell", "oracle", "targets", "oracle_training"),
         *("shading", "compositing", "shading_training"),
+    ),
+    "joint": (
+        *("scene", "cell", "oracle", "targets", "oracle_training"),
+        *("shading", "compositing", "shading_training", "joint_training"),
     ),
     "nerf": ("scene", "cell", "nerf", "nerf_training"),
 }
@@ -27,6 +31,7 @@ class Variant:
     changes:    by section of the config, what differs from the scene's own
     placement:  who says where its samples go, in training and in rendering
     base:       the variant whose oracle it stands on; None: it trains its own
+    is_joint:   it goes on with both networks of its base
     is_bound:   it is told what no renderer knows, and bounds what one can reach
     counts:     samples per ray that it is trained for; None: all that are asked for
     is_matched: it takes more steps than ours where its batches are smaller, and fewer where they
@@ -38,6 +43,7 @@ class Variant:
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     placement: Placement = "oracle"
     base: str | None = None
+    is_joint: bool = False
     is_nerf: bool = False
     is_bound: bool = False
     counts: tuple[int, ...] | None = None
@@ -136,6 +142,14 @@ ABLATIONS = (
         "oracle-hard-rays",
         "oracle: half of the rays at errors",
         {"oracle_training": {"hard_rays": 0.5}},
+    ),
+    Variant("joint", "both networks go on together", base="donerf", is_joint=True),
+    Variant(
+        "longer",
+        "the shading network goes on alone",
+        {"joint_training": {"oracle_rate": 0.0}},
+        base="donerf",
+        is_joint=True,
     ),
 )
 

@@ -53,23 +53,24 @@ def jittered_quantiles(
 def place_samples(bin_probs: Tensor, u: Tensor, cell: ViewCell) -> Samples:
     """Distances at the quantiles u of the bins' piecewise-constant distribution.
 
-    No gradient reaches the oracle. Sorted by construction.
+    Sorted by construction. Differentiable in the probabilities: a sample moves along the piecewise
+    linear inverse of the cumulative distribution, but for the corners between bins.
 
     bin_probs:  (R, B) in [0, 1], need not sum to 1
     u:          (R, S) ascending in (0, 1)
     returns:    S samples a ray
     """
-    with torch.no_grad():
-        # The 1e-5 keeps the distribution proper where the oracle expects nothing at all.
-        cumulative = (bin_probs.float() + 1e-5).cumsum(-1)
-        target = u * cumulative[:, -1:]
-        bins = bin_probs.shape[-1]
-        index = torch.searchsorted(cumulative, target.contiguous()).clamp_max(bins - 1)
-        upper = cumulative.gather(-1, index)
-        lower = torch.where(index > 0, cumulative.gather(-1, (index - 1).clamp_min(0)), 0.0)
-        s = (index + (target - lower) / (upper - lower)) / bins
-        s = s.clamp(0, 1)
-        return Samples(t_from_s(s, cell.unified_range, cell.log_scale), s)
+    # The 1e-5 keeps the distribution proper where the oracle expects nothing at all.
+    cumulative = (bin_probs.float() + 1e-5).cumsum(-1)
+    target = u * cumulative[:, -1:]
+    bins = bin_probs.shape[-1]
+    index = torch.searchsorted(cumulative.detach(), target.detach().contiguous())
+    index = index.clamp_max(bins - 1)
+    upper = cumulative.gather(-1, index)
+    lower = torch.where(index > 0, cumulative.gather(-1, (index - 1).clamp_min(0)), 0.0)
+    s = (index + (target - lower) / (upper - lower)) / bins
+    s = s.clamp(0, 1)
+    return Samples(t_from_s(s, cell.unified_range, cell.log_scale), s)
 
 
 def uniform_probs(rays: int, bins: int, device: torch.device) -> Tensor:

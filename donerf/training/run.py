@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import safetensors
 import torch
@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from donerf.config import Config, TrainingSettings, load_config
+from donerf.config import Config, JointTrainingSettings, TrainingSettings, load_config
 from donerf.files import append_line, write_tensors, write_text
 from donerf.memory import keep_freed_memory
 from donerf.model.nerf import NerfNetworks
@@ -39,7 +39,23 @@ from donerf.training.hard_rays import ErrorMap
 
 _KEPT_CHECKPOINTS = 2
 _REPORT_SECONDS = 0.5
-_NAMES = {DepthOracle: "oracle", ShadingNetwork: "shading", NerfNetworks: "NeRF"}
+
+
+class BothNetworks(nn.Module):
+    """Oracle and shading network, for a training that moves both."""
+
+    def __init__(self, oracle: DepthOracle, shading: ShadingNetwork) -> None:
+        super().__init__()
+        self.oracle, self.shading = oracle, shading
+
+
+Trained = DepthOracle | ShadingNetwork | BothNetworks | NerfNetworks
+_NAMES = {
+    DepthOracle: "oracle",
+    ShadingNetwork: "shading",
+    BothNetworks: "both networks",
+    NerfNetworks: "NeRF",
+}
 
 
 class Trainer:
@@ -50,7 +66,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: DepthOracle | ShadingNetwork | NerfNetworks,
+        network: Trained,
         settings: TrainingSettings,
         device: torch.device,
         errors: ErrorMap | None = None,
@@ -85,7 +101,7 @@ class Trainer:
         loss.backward()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate(self.step)
+                group["lr"] = self.learning_rate(self.step) * group.get("share", 1.0)
             optimizer.step()
         self.step += 1
         # Early on the average forgets faster, or it would remember the initialization.
@@ -135,14 +151,19 @@ class Trainer:
         self.seconds = float(tensors["seconds"])
 
 
-def optimizers_for(
-    network: DepthOracle | ShadingNetwork | NerfNetworks, settings: TrainingSettings
-) -> list[torch.optim.Optimizer]:
+def optimizers_for(network: Trained, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices and Adam for the rest, or Adam for all.
 
     Muon makes every direction of a matrix learn at the same speed; Adam alone takes several times
-    the steps to the same quality.
+    the steps to the same quality. Of both networks the oracle learns at a rate of its own.
     """
+    if isinstance(network, BothNetworks):
+        assert isinstance(settings, JointTrainingSettings)
+        of_oracle = optimizers_for(network.oracle, settings)
+        for optimizer in of_oracle:
+            for group in optimizer.param_groups:
+                group["share"] = settings.oracle_rate
+        return of_oracle + optimizers_for(network.shading, settings)
     rate = settings.learning_rate
     if settings.optimizer == "adam":
         return [torch.optim.Adam(network.parameters(), lr=rate, fused=True)]
@@ -334,13 +355,17 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.donerf") if path.stem.isdigit())
 
 
-def newest_checkpoint(folder: Path) -> Scene:
-    """The scene that a run has come to."""
+def newest_checkpoint(folder: Path, program: Literal["oracle", "shader"] = "oracle") -> Scene:
+    """The scene that a run has come to.
+
+    program:  `donerf train` of what makes such a run
+    """
     found = checkpoints(folder)
     if not found:
+        network = "shading" if program == "shader" else program
         raise FileNotFoundError(
-            f"no trained oracle in {folder}; run `donerf train oracle` with the same config "
-            "first, or name its run folder with --oracle-run"
+            f"no trained {network} in {folder}; run `donerf train {program}` with the same config "
+            f"first, or name its run folder with --{network}-run"
         )
     return load_scene(found[-1])
 
