@@ -42,12 +42,13 @@ examples:
 `donerf COMMAND --help` says more about each."""
 
 TRAIN_HELP = """\
-usage: donerf train oracle|shader|nerf CONFIG [OPTION ...]
+usage: donerf train oracle|shader|joint|nerf CONFIG [OPTION ...]
        donerf train SCENE.json [OPTION ...]
 
 First the oracle, which says where on a ray its few samples belong; then, with the same config, the
-shading network, which says what color they have. Ctrl-C saves, --resume goes on. `nerf` trains the
-baseline, which knows no oracle and no depth.
+shading network, which says what color they have. Ctrl-C saves, --resume goes on. `joint` goes on
+with both of them together, and writes a scene file of its own. `nerf` trains the baseline, which
+knows no oracle and no depth.
 
 A scene.json lists the data sets of several view cells: both networks of each are trained in turn,
 and after an interruption the same command goes on.
@@ -55,6 +56,7 @@ and after an interruption the same command goes on.
 examples:
   donerf train oracle configs/courtyard_small.toml
   donerf train shader configs/courtyard_small.toml
+  donerf train joint configs/courtyard_small.toml
   donerf train data/gallery/scene.json
   donerf train oracle configs/courtyard_small.toml --oracle.width 256
   donerf train oracle configs/courtyard_small.toml --help      all settings with their defaults"""
@@ -134,6 +136,8 @@ class QualityOptions:
     """the same for each shading network"""
     nerf_steps: Annotated[int | None, arg(metavar="N")] = None
     """the same for each NeRF"""
+    joint_steps: Annotated[int | None, arg(metavar="N")] = None
+    """the same for each training of both networks together"""
     minutes: Annotated[float | None, arg(metavar="M")] = None
     """train each network about so long, instead of a number of steps"""
     views: Annotated[int | None, arg(metavar="N")] = None
@@ -187,17 +191,22 @@ def train(arguments: list[str]) -> None:
         from donerf.config import load_config
 
         load_config(Path(options[0]))  # What is wrong with it is told before torch is imported.
-    from donerf.recipes import nerf_recipe, oracle_recipe, scene_recipe, shading_recipe
+    from donerf import recipes
 
     if network.endswith(".json"):
-        scene_recipe(arguments, TRAIN_HELP.partition("\n\n")[2], "donerf train")
+        recipes.scene_recipe(arguments, TRAIN_HELP.partition("\n\n")[2], "donerf train")
         return
-    if network not in ("oracle", "shader", "nerf"):
+    known = {
+        "oracle": recipes.oracle_recipe,
+        "shader": recipes.shading_recipe,
+        "joint": recipes.joint_recipe,
+        "nerf": recipes.nerf_recipe,
+    }
+    if network not in known:
         raise ValueError(
-            f"what is trained must be oracle, shader, nerf or a scene.json, got '{network}'"
+            f"what is trained must be {', '.join(known)} or a scene.json, got '{network}'"
         )
-    recipe = {"oracle": oracle_recipe, "shader": shading_recipe, "nerf": nerf_recipe}[network]
-    recipe(options, TRAIN_HELP.partition("\n\n")[2], f"donerf train {network}")
+    known[network](options, TRAIN_HELP.partition("\n\n")[2], f"donerf train {network}")
 
 
 def info(file: SceneFile) -> None:
@@ -281,7 +290,11 @@ def benchmark_quality(options: QualityOptions) -> None:
     from donerf.evaluation.sweep_training import Budget
 
     budget = Budget(
-        options.oracle_steps, options.shading_steps, options.nerf_steps, options.minutes
+        options.oracle_steps,
+        options.shading_steps,
+        options.nerf_steps,
+        options.joint_steps,
+        options.minutes,
     )
     settings = SweepSettings(
         configs=options.configs,

@@ -179,24 +179,29 @@ class TrainingSettings(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
-class ShadingTrainingSettings(TrainingSettings):
-    """The shading network's loop."""
+class ColorTrainingSettings(TrainingSettings):
+    """A loop in which samples are colored."""
 
-    steps: Positive = 12_000
-    """Optimizer updates."""
     samples: Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(min_length=1)] = (
         *(1, 2, 4, 4, 8, 8),
     )
     """Samples per ray; each step draws one of these, so that one network serves them all. The
     longer combs need more steps; more than 8 samples are several combs and need none."""
-    placement: Placement = "oracle"
-    """Who says where the samples go; the others are what the benchmark compares with."""
     samples_per_step: Positive = 32_768
     """At most: a step with many samples a ray takes fewer rays, so that all cost about the same."""
     jitter: Share = 1.0
     """How much of its stratum a training sample may move in: 0 fixed, 1 all of it."""
     depth_weight: Annotated[float, Field(ge=0)] = 0.0
     """Of the squared error in normalized depth, beside that in color; 0: color alone."""
+
+
+class ShadingTrainingSettings(ColorTrainingSettings):
+    """The shading network's loop."""
+
+    steps: Positive = 12_000
+    """Optimizer updates."""
+    placement: Placement = "oracle"
+    """Who says where the samples go; the others are what the benchmark compares with."""
     grid_learning_rate: PositiveFloat = 3e-2
     """Of a hash grid's features, which are Adam's, at its peak; it goes as the other rate does."""
     teacher: Path | None = None
@@ -206,6 +211,18 @@ class ShadingTrainingSettings(TrainingSettings):
     """Share of a step's rays that the teacher colors."""
     teacher_samples: Annotated[int, Field(ge=1, le=256)] = 8
     """Per ray of the teacher."""
+
+
+class JointTrainingSettings(ColorTrainingSettings):
+    """The loop in which both networks learn on, after a loop of their own each."""
+
+    steps: Positive = 4_000
+    """Optimizer updates."""
+    learning_rate: PositiveFloat = 2e-3
+    oracle_rate: Share = 1.0
+    """Learning rate of the oracle, as a share of the shading network's; 0 leaves it as it is."""
+    oracle_weight: Annotated[float, Field(ge=0)] = 0.1
+    """Of the oracle's own loss, beside that of the colors."""
 
 
 class NerfTrainingSettings(TrainingSettings):
@@ -233,6 +250,7 @@ class Config(Settings):
     targets: TargetSettings = TargetSettings()
     oracle_training: TrainingSettings = TrainingSettings()
     shading_training: ShadingTrainingSettings = ShadingTrainingSettings()
+    joint_training: JointTrainingSettings = JointTrainingSettings()
     nerf_training: NerfTrainingSettings = NerfTrainingSettings()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """'auto' takes a CUDA GPU when there is one."""

@@ -16,6 +16,7 @@ from donerf.precision import choose_device
 from donerf.renderer import make_renderer
 from donerf.scene_file import Scene, save_scene, with_metadata
 from donerf.training.arguments import TrainingArguments, parse_training_arguments
+from donerf.training.joint import train_joint
 from donerf.training.nerf import train_nerf
 from donerf.training.oracle import train_oracle
 from donerf.training.run import check_settings_but_machine, checkpoints
@@ -32,6 +33,15 @@ def oracle_recipe(arguments: Sequence[str], description: str, prog: str) -> None
 def shading_recipe(arguments: Sequence[str], description: str, prog: str) -> None:
     """Train a scene's shading network, measure it on the test views, write the scene file."""
     train_shading_as_asked(parse_training_arguments(arguments, "shading", description, prog))
+
+
+def joint_recipe(arguments: Sequence[str], description: str, prog: str) -> None:
+    """Go on with both networks of a scene together, and write another scene file."""
+    asked = parse_training_arguments(arguments, "joint", description, prog)
+    console = Console()
+    scene = train_joint(asked.config, asked.run_folder, asked.shading_run, asked.resume, console)
+    output = asked.output.with_name(f"{asked.output.stem}_joint.donerf")
+    write_measured(scene, replace(asked, output=output), console)
 
 
 def scene_recipe(arguments: Sequence[str], description: str, prog: str) -> None:
@@ -76,6 +86,7 @@ def parse_cell_arguments(
         config=asked.config.model_copy(update={"scene": scene}),
         run_folder=run,
         oracle_run=run,
+        shading_run=run.with_name("shading"),
         output=base / f"{cell.folder.name}.donerf",
         resume=(run / "state.safetensors").exists(),
     )
@@ -93,6 +104,11 @@ def train_shading_as_asked(asked: TrainingArguments) -> None:
     """Train the shading network, write the scene file, and say how good it is."""
     console = Console()
     scene = train_shading(asked.config, asked.run_folder, asked.oracle_run, asked.resume, console)
+    write_measured(scene, asked, console)
+
+
+def write_measured(scene: Scene, asked: TrainingArguments, console: Console) -> None:
+    """Write the scene file of a training, and say how good it is."""
     save_scene(scene, asked.output)  # What took so long is safe before anything else can fail.
     try:
         scene = with_test_quality(scene, asked.config)

@@ -262,7 +262,7 @@ def test_each_ablation_trains_and_keeps_its_switch_in_the_file(
 ):
     config = load_config(config_file)
     trainings = Trainings(
-        config, (4,), tmp_path, Budget(oracle_steps=1, shading_steps=1), True, QUIET
+        config, (4,), tmp_path, Budget(oracle_steps=1, shading_steps=1, joint_steps=1), True, QUIET
     )
     scene = trainings.scene_of(variant)
 

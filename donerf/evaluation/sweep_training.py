@@ -15,10 +15,19 @@ from donerf.config import Config, load_config
 from donerf.evaluation.training_curves import mean_rays
 from donerf.evaluation.variants import Network, Variant, narrowed, variant_named
 from donerf.scene_file import Scene, load_scene
+from donerf.training.joint import train_joint
 from donerf.training.nerf import train_nerf
 from donerf.training.oracle import train_oracle
 from donerf.training.run import DivergedError, check_settings_but_machine, checkpoints
 from donerf.training.shading import train_shading
+
+_STANDS_ON: dict[Network, tuple[Network, ...]] = {
+    "oracle": (),
+    "shading": ("oracle",),
+    "joint": ("oracle", "shading"),
+    "nerf": (),
+}
+Before = dict[Network, Path]
 
 _TRIAL_STEPS = 40
 """Timed to know how many steps some minutes have room for."""
@@ -31,10 +40,11 @@ class Budget:
     oracle_steps: int | None = None
     shading_steps: int | None = None
     nerf_steps: int | None = None
+    joint_steps: int | None = None
     minutes: float | None = None
 
     def __post_init__(self) -> None:
-        steps = (self.oracle_steps, self.shading_steps, self.nerf_steps)
+        steps = (self.oracle_steps, self.shading_steps, self.nerf_steps, self.joint_steps)
         if self.minutes is not None and any(count is not None for count in steps):
             raise ValueError("a budget is in steps or in minutes, got both; leave one out")
         if (fewest := min((count for count in steps if count is not None), default=1)) < 1:
@@ -88,22 +98,23 @@ class Trainings:
 
     def run_folder(self, variant: Variant, network: Network) -> Path:
         """Where a network of a variant is trained, or the one that it stands on was."""
-        owner = variant.base or variant.name if network == "oracle" else variant.name
+        is_of_base = network == "oracle" or (network == "shading" and variant.is_joint)
+        owner = (variant.base if is_of_base else None) or variant.name
         return self.folder / owner / network
 
     def settings_digest(self, variant: Variant) -> str:
         """Of all that a variant's networks are trained with but the budget and the machine."""
         config = narrowed(variant.config(self.config, self.samples), variant.networks[-1])
         tree = config.model_dump(mode="json")
-        for section in ("oracle_training", "shading_training", "nerf_training"):
+        for section in (name for name in tree if name.endswith("_training")):
             for of_budget in ("steps", "warmup_steps"):
                 del tree[section][of_budget]
         del tree["device"], tree["precision"]
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
 
-    def _oracle_run(self, variant: Variant, network: Network) -> Path | None:
-        """The run that a network's training stands on."""
-        return self.run_folder(variant, "oracle") if network == "shading" else None
+    def _before(self, variant: Variant, network: Network) -> Before:
+        """The runs that a network's training stands on, the one that it begins with last."""
+        return {other: self.run_folder(variant, other) for other in _STANDS_ON[network]}
 
     def _config(self, variant: Variant, network: Network) -> Config:
         """What a network of a variant is trained with, the budget included."""
@@ -112,12 +123,12 @@ class Trainings:
             file = self._last_checkpoint(variant_named(variant.teacher))
             training = config.shading_training.model_copy(update={"teacher": file})
             config = config.model_copy(update={"shading_training": training})
-        run, oracle_run = self.run_folder(variant, network), self._oracle_run(variant, network)
-        oracle_steps = self._steps_of_oracle(oracle_run)
-        if oracle_steps is not None:
-            config = with_steps(config, "oracle", oracle_steps)
-        times = self._steps_for_one(variant, network)
-        return self._with_budget(narrowed(config, network), run, network, oracle_run, times)
+        before = self._before(variant, network)
+        for other, folder in before.items():
+            steps = _begun(folder, other)  # A run's settings hold those of what it stands on.
+            config = config if steps is None else with_steps(config, other, steps)
+        run, times = self.run_folder(variant, network), self._steps_for_one(variant, network)
+        return self._with_budget(narrowed(config, network), run, network, before, times)
 
     def _last_checkpoint(self, teacher: Variant) -> Path:
         """Where a teacher lies when it is trained."""
@@ -125,7 +136,7 @@ class Trainings:
         return self.run_folder(teacher, "shading") / f"{steps:06d}.donerf"
 
     def _trained(self, variant: Variant, network: Network) -> Scene:
-        run, oracle_run = self.run_folder(variant, network), self._oracle_run(variant, network)
+        run, before = self.run_folder(variant, network), self._before(variant, network)
         config = self._config(variant, network)
         begun = (run / "state.safetensors").exists()
         if not begun and run.exists() and not checkpoints(run):
@@ -141,7 +152,7 @@ class Trainings:
             raise NotTrainedError(f"not measured: {name} is trained for {came}")
         self.console.print(f"training {name}", highlight=False)
         try:
-            train(network, config, run, begun, oracle_run, self.console)
+            train(network, config, run, begun, before, self.console)
         except DivergedError as error:
             raise NotTrainedError(f"not measured: {name} failed, {error}") from None
         return load_scene(checkpoints(run)[-1])
@@ -153,12 +164,8 @@ class Trainings:
         own = variant.config(self.config)
         return mean_rays(self.config, network) / mean_rays(own, network)
 
-    def _steps_of_oracle(self, oracle_run: Path | None) -> int | None:
-        """As that run was begun with, since a shading run's settings hold its oracle's."""
-        return None if oracle_run is None else _begun(oracle_run, "oracle")
-
     def _with_budget(
-        self, config: Config, run: Path, network: Network, oracle_run: Path | None, times: float
+        self, config: Config, run: Path, network: Network, before: Before, times: float
     ) -> Config:
         """The config with the steps of the budget; minutes are steps once a run is begun.
 
@@ -169,7 +176,7 @@ class Trainings:
             return with_steps(config, network, max(round(asked * times), 1))
         steps = _begun(run, network)
         if steps is None and self.may_train:
-            steps = steps_in(self.budget.minutes, network, config, oracle_run)
+            steps = steps_in(self.budget.minutes, network, config, before)
         return config if steps is None else with_steps(config, network, steps)
 
 
@@ -178,16 +185,19 @@ def train(
     config: Config,
     run: Path,
     resume: bool,
-    oracle_run: Path | None,
+    before: Before,
     console: Console,
 ) -> Scene:
-    """One of the three loops."""
+    """One of the loops.
+
+    before:  the runs that a shading network or a joint training stands on, the last one nearest
+    """
     if network == "oracle":
         return train_oracle(config, run, resume, console)
     if network == "nerf":
         return train_nerf(config, run, resume, console)
-    assert oracle_run is not None
-    return train_shading(config, run, oracle_run, resume, console)
+    train_on = train_shading if network == "shading" else train_joint
+    return train_on(config, run, list(before.values())[-1], resume, console)
 
 
 def with_steps(config: Config, network: Network, steps: int) -> Config:
@@ -199,11 +209,11 @@ def with_steps(config: Config, network: Network, steps: int) -> Config:
     return config.model_copy(update={section: changed})
 
 
-def steps_in(minutes: float, network: Network, config: Config, oracle_run: Path | None) -> int:
+def steps_in(minutes: float, network: Network, config: Config, before: Before) -> int:
     """How many steps such a training does in some minutes here, by a short trial of it."""
     with tempfile.TemporaryDirectory() as folder:
         run, trial = Path(folder) / "trial", with_steps(config, network, _TRIAL_STEPS)
-        train(network, trial, run, False, oracle_run, Console(quiet=True))
+        train(network, trial, run, False, before, Console(quiet=True))
         last = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     # The clock of a run stands at the step before while a checkpoint is written.
     return max(int(minutes * 60 * (_TRIAL_STEPS - 1) / max(last["seconds"], 0.01)), 1)

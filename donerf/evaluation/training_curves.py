@@ -129,8 +129,10 @@ def step_tflop(config: Config, network: Network, scene: Scene) -> float:
     oracle, shading = product_mflop(model.oracle), product_mflop(model.shading)
     if network == "oracle":
         return 1e-6 * _PASSES * config.oracle_training.rays_per_step * oracle
-    settings = config.shading_training
-    asked = oracle if settings.placement == "oracle" else 0.0
+    settings = config.joint_training if network == "joint" else config.shading_training
+    asked = oracle if config.shading_training.placement == "oracle" else 0.0
+    if network == "joint" and config.joint_training.oracle_rate > 0:
+        asked *= _PASSES
     costs = [rays_of_step(settings, s) * (asked + _PASSES * s * shading) for s in settings.samples]
     taught = mean_rays(config, "shading") * settings.teacher_share * _teacher_mflop(settings)
     return 1e-6 * (sum(costs) / len(costs) + taught)
@@ -148,9 +150,9 @@ def _teacher_mflop(settings: ShadingTrainingSettings) -> float:
 
 def mean_rays(config: Config, network: Network) -> float:
     """Rays in a step of a network's training, in the mean."""
-    settings = config.shading_training
-    if network != "shading":
+    if network in ("oracle", "nerf"):
         return getattr(config, f"{network}_training").rays_per_step
+    settings = config.joint_training if network == "joint" else config.shading_training
     return sum(rays_of_step(settings, s) for s in settings.samples) / len(settings.samples)
 
 

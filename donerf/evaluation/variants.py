@@ -8,13 +8,17 @@ from typing import Any, Literal
 
 from donerf.config import Config, Placement, parse_config
 
-Network = Literal["oracle", "shading", "nerf"]
+Network = Literal["oracle", "shading", "joint", "nerf"]
 
 _CONCERNS: dict[Network, tuple[str, ...]] = {
     "oracle": ("scene", "cell", "oracle", "targets", "oracle_training"),
     "shading": (
         *("scene", "cell", "oracle", "targets", "oracle_training"),
         *("shading", "compositing", "shading_training"),
+    ),
+    "joint": (
+        *("scene", "cell", "oracle", "targets", "oracle_training"),
+        *("shading", "compositing", "shading_training", "joint_training"),
     ),
     "nerf": ("scene", "cell", "nerf", "nerf_training"),
 }
@@ -27,6 +31,7 @@ class Variant:
     changes:    by section of the config, what differs from the scene's own
     placement:  who says where its samples go, in training and in rendering
     base:       the variant whose oracle it stands on; None: it trains its own
+    is_joint:   it goes on with both networks of its base
     is_bound:   it is told what no renderer knows, and bounds what one can reach
     counts:     samples per ray that it is trained for; None: all that are asked for
     teacher:    the variant that colors a share of its rays; it must stand on the same oracle
@@ -41,6 +46,7 @@ class Variant:
     placement: Placement = "oracle"
     base: str | None = None
     teacher: str | None = None
+    is_joint: bool = False
     is_nerf: bool = False
     is_bound: bool = False
     counts: tuple[int, ...] | None = None
@@ -50,7 +56,9 @@ class Variant:
     @property
     def networks(self) -> tuple[Network, ...]:
         """That it consists of, in the order of training."""
-        return ("nerf",) if self.is_nerf else ("oracle", "shading")
+        if self.is_nerf:
+            return ("nerf",)
+        return ("oracle", "shading", "joint") if self.is_joint else ("oracle", "shading")
 
     def config(self, config: Config, asked: Sequence[int] = ()) -> Config:
         """The scene's config with this variant's changes.
@@ -173,6 +181,14 @@ ABLATIONS = (
         base="donerf",
     ),
     Variant("taught", "taught by the hash grid", base="donerf", teacher="hash-grid"),
+    Variant("joint", "both networks go on together", base="donerf", is_joint=True),
+    Variant(
+        "longer",
+        "the shading network goes on alone",
+        {"joint_training": {"oracle_rate": 0.0}},
+        base="donerf",
+        is_joint=True,
+    ),
 )
 
 

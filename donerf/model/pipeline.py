@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from donerf.config import CompositingRule
+from donerf.config import CompositingRule, OracleSettings
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
 from donerf.geometry.warp import warp
@@ -73,9 +73,13 @@ def _no_clock(stage: Stage) -> None:
 
 def expect_depth(unified: Rays, cell: ViewCell, oracle: DepthOracle) -> Tensor:
     """Where the oracle expects surfaces: (R, B) probabilities, in fp32."""
-    answer = oracle(unified, cell).float().sigmoid()
-    is_depth = oracle.settings.answer == "depth"
-    return true_bin_probs(answer[:, 0], oracle.settings.bins) if is_depth else answer
+    return probs_from_logits(oracle(unified, cell), oracle.settings)
+
+
+def probs_from_logits(logits: Tensor, settings: OracleSettings) -> Tensor:
+    """The oracle's answer as (R, B) probabilities, in fp32."""
+    answer = logits.float().sigmoid()
+    return true_bin_probs(answer[:, 0], settings.bins) if settings.answer == "depth" else answer
 
 
 def render_rays(
@@ -89,6 +93,7 @@ def render_rays(
     """Color each ray from a few samples, placed where the oracle expects a surface.
 
     A scene whose shading network is not trained yet shows the distance that its oracle expects.
+    The oracle that is asked here gets no gradient; bin_probs that are given do.
 
     u:          (R, S) quantiles of the depth distribution that get a sample
     bin_probs:  (R, B) to use in the oracle's place (uniform, or the true depth)
@@ -98,7 +103,8 @@ def render_rays(
     shading = networks.shading or DistanceShading()
     unified = cell.unify(rays)  # same line, same question
     if bin_probs is None:
-        bin_probs = expect_depth(unified, cell, networks.oracle)
+        with torch.no_grad():
+            bin_probs = expect_depth(unified, cell, networks.oracle)
     finished("oracle")
     samples = place_samples(bin_probs, u, cell)
     finished("placement")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from donerf.geometry.view_cell import ViewCell
 
 DEPTH_FILTER = 2
 """Bins on each side that a true depth spreads to, as published."""
+
+_LEAST_EXPECTED = 0.05
+"""Probability of a bin below which its samples' gradient grows no more."""
 
 
 @dataclass(frozen=True)
@@ -53,23 +57,56 @@ def jittered_quantiles(
 def place_samples(bin_probs: Tensor, u: Tensor, cell: ViewCell) -> Samples:
     """Distances at the quantiles u of the bins' piecewise-constant distribution.
 
-    No gradient reaches the oracle. Sorted by construction.
+    Sorted by construction. Differentiable in the probabilities where they ask for it: a sample
+    moves along the piecewise linear inverse of the cumulative distribution. In a bin that is hardly
+    expected it would fly, so there the gradient is limited.
 
     bin_probs:  (R, B) in [0, 1], need not sum to 1
     u:          (R, S) ascending in (0, 1)
     returns:    S samples a ray
     """
-    with torch.no_grad():
-        # The 1e-5 keeps the distribution proper where the oracle expects nothing at all.
-        cumulative = (bin_probs.float() + 1e-5).cumsum(-1)
-        target = u * cumulative[:, -1:]
-        bins = bin_probs.shape[-1]
-        index = torch.searchsorted(cumulative, target.contiguous()).clamp_max(bins - 1)
-        upper = cumulative.gather(-1, index)
-        lower = torch.where(index > 0, cumulative.gather(-1, (index - 1).clamp_min(0)), 0.0)
-        s = (index + (target - lower) / (upper - lower)) / bins
-        s = s.clamp(0, 1)
-        return Samples(t_from_s(s, cell.unified_range, cell.log_scale), s)
+    # The 1e-5 keeps the distribution proper where the oracle expects nothing at all.
+    cumulative = (bin_probs.float() + 1e-5).cumsum(-1)
+    target = u * cumulative[:, -1:]
+    bins = bin_probs.shape[-1]
+    index = torch.searchsorted(cumulative.detach(), target.detach().contiguous())
+    index = index.clamp_max(bins - 1)
+    upper = cumulative.gather(-1, index)
+    lower = torch.where(index > 0, cumulative.gather(-1, (index - 1).clamp_min(0)), 0.0)
+    s = (index + _share(target - lower, upper - lower)) / bins
+    s = s.clamp(0, 1)
+    return Samples(t_from_s(s, cell.unified_range, cell.log_scale), s)
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
+    """part / whole."""
+    if not whole.requires_grad:
+        return part / whole
+    share = _LimitedShare.apply(part, whole)
+    assert isinstance(share, Tensor)
+    return share
+
+
+class _LimitedShare(torch.autograd.Function):
+    """A quotient whose gradient is that of one by _LEAST_EXPECTED at least.
+
+    The exact one is as large as a probability is small, squared: a few samples in bins that hardly
+    count would drown what all the others say.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, whole: Tensor) -> Tensor:
+        """part / whole."""
+        share = part / whole
+        ctx.save_for_backward(share, whole)
+        return share
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        """d share = (d part - share d whole) / whole."""
+        share, whole = ctx.saved_tensors
+        of_part = gradients[0] / whole.clamp_min(_LEAST_EXPECTED)
+        return of_part, -share * of_part
 
 
 def uniform_probs(rays: int, bins: int, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""The command line of the two trainings: a config file, a run folder, and any setting."""
+"""The command line of the trainings: a config file, a run folder, and any setting."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class _Options:
     """Where checkpoints, log and state go; runs/<config's name>/<network> if not given."""
     oracle_run: Path | None = None
     """Shading only: the run folder of the oracle to stand on; runs/<config's name>/oracle."""
+    shading_run: Path | None = None
+    """Joint only: the run folder of the networks to go on with; runs/<config's name>/shading."""
     resume: bool = False
     """Go on with the run in that folder where it stopped."""
 
@@ -38,6 +40,7 @@ class TrainingArguments:
     config: Config
     run_folder: Path
     oracle_run: Path
+    shading_run: Path
     output: Path
     resume: bool
 
@@ -50,7 +53,7 @@ def parse_training_arguments(
     The config file comes first and gives the defaults of all the other options, so it is read
     before they are parsed.
 
-    network:  'oracle' or 'shading', the default name of the run folder
+    network:  'oracle', 'shading', 'joint' or 'nerf', the default name of the run folder
     """
     wants_help = any(argument in ("-h", "--help") for argument in arguments)
     first = arguments[0] if arguments else ""
@@ -78,6 +81,7 @@ def parse_training_arguments(
         config=options.settings,
         run_folder=options.run_folder or base / network,
         oracle_run=options.oracle_run or base / "oracle",
+        shading_run=options.shading_run or base / "shading",
         # Beside the default run; inside a named one, whose neighbors may have files of their own.
         output=(options.run_folder or base) / f"{file.stem}.donerf",
         resume=options.resume,

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import safetensors
 import torch
@@ -27,7 +27,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from donerf.config import Config, ShadingTrainingSettings, TrainingSettings, load_config
+from donerf.config import (
+    Config,
+    JointTrainingSettings,
+    ShadingTrainingSettings,
+    TrainingSettings,
+    load_config,
+)
 from donerf.files import append_line, write_tensors, write_text
 from donerf.memory import keep_freed_memory
 from donerf.model.hash_grid import HashGrid
@@ -40,7 +46,23 @@ from donerf.training.hard_rays import ErrorMap
 
 _KEPT_CHECKPOINTS = 2
 _REPORT_SECONDS = 0.5
-_NAMES = {DepthOracle: "oracle", ShadingNetwork: "shading", NerfNetworks: "NeRF"}
+
+
+class BothNetworks(nn.Module):
+    """Oracle and shading network, for a training that moves both."""
+
+    def __init__(self, oracle: DepthOracle, shading: ShadingNetwork) -> None:
+        super().__init__()
+        self.oracle, self.shading = oracle, shading
+
+
+Trained = DepthOracle | ShadingNetwork | BothNetworks | NerfNetworks
+_NAMES = {
+    DepthOracle: "oracle",
+    ShadingNetwork: "shading",
+    BothNetworks: "both networks",
+    NerfNetworks: "NeRF",
+}
 
 
 class Trainer:
@@ -53,7 +75,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: DepthOracle | ShadingNetwork | NerfNetworks,
+        network: Trained,
         settings: TrainingSettings,
         device: torch.device,
         errors: ErrorMap | None = None,
@@ -89,7 +111,7 @@ class Trainer:
         loss.backward()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate(self.step) * group.get("factor", 1.0)
+                group["lr"] = self.learning_rate(self.step) * group.get("share", 1.0)
             optimizer.step()
         self.step += 1
         # Early on the average forgets faster, or it would remember the initialization.
@@ -141,15 +163,21 @@ class Trainer:
         self.cpu_seconds = float(tensors.get("cpu_seconds", 0.0))  # Older states lack it.
 
 
-def optimizers_for(
-    network: DepthOracle | ShadingNetwork | NerfNetworks, settings: TrainingSettings
-) -> list[torch.optim.Optimizer]:
+def optimizers_for(network: Trained, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices and Adam for the rest, or Adam for all.
 
     Muon makes every direction of a matrix learn at the same speed; Adam alone takes several times
     the steps to the same quality. A hash grid's tables are no matrices: their rows are features of
-    many places, most of which no ray of a step has seen.
+    many places, most of which no ray of a step has seen. Where both networks learn together, the
+    oracle and the tables have rates of their own.
     """
+    if isinstance(network, BothNetworks):
+        assert isinstance(settings, JointTrainingSettings)
+        of_oracle = optimizers_for(network.oracle, settings)
+        for optimizer in of_oracle:
+            for group in optimizer.param_groups:
+                group["share"] = settings.oracle_rate
+        return of_oracle + optimizers_for(network.shading, settings)
     rate = settings.learning_rate
     tables = [p for m in network.modules() if isinstance(m, HashGrid) for p in m.parameters()]
     known = {id(table) for table in tables}
@@ -167,8 +195,7 @@ def optimizers_for(
         ]
     if tables:
         assert isinstance(settings, ShadingTrainingSettings), "only points of shading have a grid"
-        factor = settings.grid_learning_rate / rate
-        group = {"params": tables, "factor": factor}
+        group = {"params": tables, "share": settings.grid_learning_rate / rate}
         optimizers.append(torch.optim.Adam([group], lr=rate, eps=1e-15, fused=True))
     return optimizers
 
@@ -366,13 +393,17 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.donerf") if path.stem.isdigit())
 
 
-def newest_checkpoint(folder: Path) -> Scene:
-    """The scene that a run has come to."""
+def newest_checkpoint(folder: Path, program: Literal["oracle", "shader"] = "oracle") -> Scene:
+    """The scene that a run has come to.
+
+    program:  `donerf train` of what makes such a run
+    """
     found = checkpoints(folder)
     if not found:
+        network = "shading" if program == "shader" else program
         raise FileNotFoundError(
-            f"no trained oracle in {folder}; run `donerf train oracle` with the same config "
-            "first, or name its run folder with --oracle-run"
+            f"no trained {network} in {folder}; run `donerf train {program}` with the same config "
+            f"first, or name its run folder with --{network}-run"
         )
     return load_scene(found[-1])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from donerf.config import Config, ShadingTrainingSettings
+from donerf.config import ColorTrainingSettings, Config, ShadingTrainingSettings
 from donerf.data.dataset import load_dataset
 from donerf.model.pipeline import Networks, render_rays
 from donerf.model.placement import jittered_quantiles
@@ -131,7 +131,7 @@ def describe_placement(settings: ShadingTrainingSettings, oracle_scene: Scene) -
     return "samples evenly" if settings.placement == "uniform" else "samples at the true depth"
 
 
-def rays_of_step(settings: ShadingTrainingSettings, samples: int) -> int:
+def rays_of_step(settings: ColorTrainingSettings, samples: int) -> int:
     """Rays in a step that draws so many samples a ray."""
     return min(settings.rays_per_step, max(settings.samples_per_step // samples, 1))
 
