@@ -90,9 +90,19 @@ def parse_training_arguments(
 
 def _refuse_names_without_section(arguments: Sequence[str], network: str, prog: str) -> None:
     """Answer `--steps` with the setting of this training that has the name, not of any other."""
-    whole = ("run-folder", "oracle-run", "resume", "no-resume", "help", "device", "precision")
+    whole = (
+        "run-folder",
+        "oracle-run",
+        "shading-run",
+        "resume",
+        "no-resume",
+        "help",
+        "device",
+        "precision",
+    )
     options = {name: f"--{name}" for name in whole}
-    for section in (f"{network}_training", network):
+    sections = (f"{network}_training", network) if network != "joint" else ("joint_training",)
+    for section in sections:
         for field in type(getattr(Config(), section)).model_fields:
             option = f"{section}.{field}".replace("_", "-")
             options.setdefault(option.partition(".")[2], f"--{option}")
