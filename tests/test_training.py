@@ -19,6 +19,7 @@ from donerf.config import CellSettings, Config, TrainingSettings
 from donerf.data.dataset import Dataset, load_dataset
 from donerf.data.procedural import write_procedural_dataset
 from donerf.geometry.depth import t_from_s
+from donerf.geometry.rays import Rays
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
 from donerf.model.shading import ShadingNetwork
@@ -129,6 +130,35 @@ def test_moved_rays_are_not_blocked_where_another_view_can_tell(views: Dataset):
 
     blocked = (true < 0.95 * expected).float().mean()
     assert float(blocked) < 0.03
+
+
+def test_the_nearest_camera_tells_what_is_hidden_from_a_new_place(views: Dataset):
+    """Look at one camera's surface points from where another one stands; traced, for comparison."""
+    from donerf.data.procedural import solids, trace
+
+    bank = RayBank(views, views.info.view_cell(), CPU)
+    own = bank.batch_of(torch.arange(12 * 36 * 48))
+    own_view = own.pixels // (36 * 48)
+    points = bank.cell.unify(own.rays).at(
+        t_from_s(own.s, bank.cell.unified_range, bank.cell.log_scale)[:, None]
+    )[:, 0]
+    other = (own_view + 5) % 12
+    to_point = points - bank.poses[other][:, :, 3]
+    length = to_point.norm(dim=-1)
+    rays = Rays(bank.poses[other][:, :, 3], to_point / length[:, None])
+
+    looks = (rays.directions * -bank.poses[other][:, :, 2]).sum(-1) > 0.8
+    assert (bank._nearest_view(rays)[looks] == other[looks]).all()
+
+    is_surface = looks & (own.s < 1)
+    traced, _ = trace(solids(3), rays.origins.double().numpy(), rays.directions.double().numpy())
+    nearest = torch.from_numpy(traced).float()
+    is_behind = bank._is_behind(points[:, None], other)[:, 0]
+    blocked, free = nearest < 0.9 * length, nearest > 0.99 * length
+    # Its picture is lower than wide, and what it did not see it cannot tell; and slanted surfaces
+    # hide themselves behind the edges of its large pixels, which costs a moved ray and no more.
+    assert is_behind[is_surface & blocked].float().mean() > 0.7
+    assert is_behind[is_surface & free].float().mean() < 0.15
 
 
 def test_a_neighborhood_has_the_pixel_in_its_middle_and_repeats_borders(bank: RayBank):
