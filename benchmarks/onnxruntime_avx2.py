@@ -36,7 +36,7 @@ def without_avx512(code: bytes) -> tuple[bytes, int]:
 
 def main() -> None:
     """Make the copy."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where the copy goes")
     folder = parser.parse_args().folder
     found = find_spec("onnxruntime")

@@ -134,18 +134,18 @@ def step_tflop(config: Config, network: Network, scene: Scene) -> float:
     if network == "joint" and config.joint_training.oracle_rate > 0:
         asked *= _PASSES
     costs = [rays_of_step(settings, s) * (asked + _PASSES * s * shading) for s in settings.samples]
-    taught = mean_rays(config, "shading") * settings.teacher_share * _teacher_mflop(settings)
-    return 1e-6 * (sum(costs) / len(costs) + taught)
+    taught = _teacher_mflop(config.shading_training) if network == "shading" else 0.0
+    return 1e-6 * (sum(costs) / len(costs) + mean_rays(config, network) * taught)
 
 
 def _teacher_mflop(settings: ShadingTrainingSettings) -> float:
-    """Of a teacher's matrix products for one ray; 0 without one."""
+    """Of a teacher's matrix products, in the mean over all rays; 0 without one."""
     if settings.teacher is None:
         return 0.0
     networks = load_scene(settings.teacher).cells[0].networks
     assert networks.shading is not None, "it taught colors"
     shading = settings.teacher_samples * product_mflop(networks.shading)
-    return product_mflop(networks.oracle) + shading
+    return settings.teacher_share * (product_mflop(networks.oracle) + shading)
 
 
 def mean_rays(config: Config, network: Network) -> float:

@@ -202,8 +202,9 @@ class _FrameWork:
         # Color, distance and count, for frames that are more than an image.
         self._planes = torch.empty(5, *size) if options.outputs else None
         self._shaded = 0
-        self._asked = 0 if blocks is None else blocks.landmarks[0].size
-        self._bands = iter([] if blocks is None else bands_of(*blocks.landmarks[0].shape, threads))
+        rows, columns = (0, 1) if blocks is None else blocks.landmarks.shape[1:]
+        self._asked = rows * columns
+        self._bands = iter(bands_of(rows, columns, threads) if rows else [])
         self._tiles = iter(tiles_of(*size, threads, int(counts.counts[-1])))
         self._cancelled = cancelled
         self._lock = threading.Lock()
