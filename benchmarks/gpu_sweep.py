@@ -114,11 +114,14 @@ def stopped_after(minutes: float) -> Iterator[None]:
     """Press Ctrl-C after some minutes: a training saves itself between two steps then."""
     timer = threading.Timer(60 * minutes, signal.raise_signal, [signal.SIGINT])
     timer.daemon = True
+    # A shell starts what runs in its background with Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+        signal.signal(signal.SIGINT, before)
 
 
 def prepare(stage: Stage, out: Path, is_smoke: bool) -> SweepSettings:

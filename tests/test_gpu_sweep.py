@@ -61,7 +61,12 @@ def test_it_stops_by_itself_and_says_what_is_left(tmp_path: Path):
     script = [sys.executable, str(ROOT / "benchmarks" / "gpu_sweep.py"), "--smoke"]
     command = [*script, "--minutes", "0.0001", "--out", str(tmp_path)]
 
-    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    # As a shell starts what runs in its background: with Ctrl-C ignored, which children inherit.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
     assert "stopped; the same command goes on" in result.stdout
     assert all(f"{stage.name}: " in result.stdout for stage in STAGES)
