@@ -104,7 +104,7 @@ def test_an_oracle_that_answers_with_a_depth_places_samples_around_it(views: Dat
     answer = oracle(unified, cell)
     assert answer.shape == (20, 1)
 
-    bin_probs = expect_depth(unified, cell, oracle)
+    bin_probs = expect_depth(unified, cell, oracle).detach()
     middle = place_samples(bin_probs, quantiles(20, 1, torch.device("cpu")), cell)
     assert_close(middle.s[:, 0], answer.sigmoid()[:, 0], atol=1 / 128, rtol=0)
     few = place_samples(bin_probs, quantiles(20, 4, torch.device("cpu")), cell)
