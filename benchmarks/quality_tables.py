@@ -1,25 +1,29 @@
 """Write docs/quality-results.md and its plots from what `donerf benchmark quality` measured.
 
 python benchmarks/quality_tables.py                       from the committed results
-python benchmarks/quality_tables.py methods OUT           take the results of a run over first
+python benchmarks/quality_tables.py methods OUT ...       take the results of runs over first
 
 The results are benchmarks/results/quality_<name>/{results,training}.json, with name one of methods,
-ablations and nerf; the plots go to docs/images/quality_*.
+ablations, ideas and nerf; the plots go to docs/images/quality_*. Several runs are several lengths
+of training.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import imageio.v3 as iio
+import matplotlib.pyplot as plt
 from tables import RESULTS, ROOT, table
 
+from donerf.evaluation.quality import write_report
 from donerf.evaluation.quality_plots import draw_curves, draw_summary, save_figure
 from donerf.evaluation.quality_report import comparable
 from donerf.evaluation.quality_rows import QualityRow, read_rows
+from donerf.evaluation.training_curves import TrainingCurve, read_curves
 
 SCENES = {
     "courtyard": "Courtyard",
@@ -28,6 +32,8 @@ SCENES = {
     "living_room_100": "Living room",
 }
 PLOTS = ("curves", "pictures")
+SWITCHES = ("ablations", "ideas")
+"""Parts whose rows are held against ours."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,17 @@ PARTS = (
         "NeRF beside it",
         "All networks 4x128; a NeRF asks its own 256 times a ray, and each of these "
         "evaluations has 2.2 times the arithmetic of ours, because its shape has a skip and a "
-        "branch for color. It got about twenty times the arithmetic of our training, which is "
-        "one pass over the rays, and its quality was still rising: it would need more. Its "
-        "learning rate was not searched for. Clocks ran beside other work, so that no curve "
-        "over time is shown.",
+        "branch for color. It has log depth and warp as ours, learns from colors alone, with "
+        "256 rays a step, and its learning rate is the best of seven that were tried on "
+        "validation views (`configs/courtyard_100.toml`). Each length is a training of its own, "
+        "whose learning rate has come to its end.",
+    ),
+    Part(
+        "ideas",
+        "Beyond the recipe",
+        "What might be added to the training or to the networks, as the table above: dB against "
+        "ours with the same budget on test views; all of them are off by default. The networks "
+        "that go on together, and the shading network that goes on alone, take 400 steps more.",
     ),
     Part(
         "ablations",
@@ -76,10 +89,10 @@ def main() -> None:
     """Take results over, if any are named, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_AS_WRITTEN)
     parser.add_argument("name", nargs="?", choices=[part.name for part in PARTS])
-    parser.add_argument("out", nargs="?", type=Path, help="the benchmark's --out folder")
+    parser.add_argument("out", nargs="*", type=Path, help="the benchmark's --out folders")
     asked = parser.parse_args()
     if asked.name is not None:
-        if asked.out is None:
+        if not asked.out:
             parser.error("name the folder of the run too")
         take_over(asked.name, asked.out)
     write_page()
@@ -88,15 +101,16 @@ def main() -> None:
 _AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 
 
-def take_over(name: str, out: Path) -> None:
-    """Copy a run's numbers and plots into the repository."""
+def take_over(name: str, outs: list[Path]) -> None:
+    """Copy the numbers and plots of runs into the repository."""
     folder = RESULTS / f"quality_{name}"
     folder.mkdir(exist_ok=True)
-    for file in ("results.json", "training.json"):
-        shutil.copyfile(out / file, folder / file)
-    if name == "ablations":
+    for file, key in (("results.json", "rows"), ("training.json", "curves")):
+        found = [json.loads((out / file).read_text(encoding="utf-8")) for out in outs]
+        write_report(found[0] | {key: [one for part in found for one in part[key]]}, folder / file)
+    if name in SWITCHES:
         return  # Their table needs no pictures.
-    for plot in sorted((out / "plots").glob("*_pictures.png")):
+    for plot in sorted((outs[-1] / "plots").glob("*_pictures.png")):
         # Photographs: a third of the bytes, and nothing to be seen of it.
         picture = ROOT / "docs" / "images" / f"quality_{name}_{plot.stem}.jpg"
         iio.imwrite(picture, iio.imread(plot)[..., :3], quality=90)
@@ -122,16 +136,19 @@ def write_page() -> None:
         folder = RESULTS / f"quality_{part.name}"
         if folder.exists():
             rows = read_rows(folder)
-            parts += [f"## {part.title}", part.text, *section(part.name, rows)]
+            curves = read_curves(folder)
+            parts += [f"## {part.title}", part.text, *section(part.name, rows, curves)]
             if part.name == "methods":
                 draw_overview(rows)
     (ROOT / "docs" / "quality-results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def section(name: str, rows: list[QualityRow]) -> list[str]:
+def section(name: str, rows: list[QualityRow], curves: list[TrainingCurve]) -> list[str]:
     """Plots and tables of one run, scene by scene."""
-    if name == "ablations":
+    if name in SWITCHES:
         return [budget(rows), ablation_table(rows)]
+    if name == "nerf":
+        return lengths_section(rows, curves)
     parts = [budget(rows)]
     for scene in dict.fromkeys(row.scene for row in rows):
         parts.append(f"### {SCENES[scene]}")
@@ -175,6 +192,59 @@ def method_table(rows: list[QualityRow]) -> str:
             ]
         )
     return table(header, lines)
+
+
+def lengths_section(rows: list[QualityRow], curves: list[TrainingCurve]) -> list[str]:
+    """Quality on test views after trainings of several lengths, as a plot and a table a scene."""
+    # The last look of a training stands for all of it.
+    ends = {(c.scene, c.method, round(c.points[-1].tflop)): c.points[-1] for c in curves}
+    minutes = {
+        id(row): (ends[row.scene, row.method, round(row.train_tflop)].cpu_seconds or 0) / 60
+        for row in rows
+        if row.train_tflop is not None
+    }
+    parts = [budget(rows), "![Quality against training](images/quality_nerf_lengths.png)"]
+    scenes = list(dict.fromkeys(row.scene for row in rows))
+    figure, places = plt.subplots(
+        len(scenes), 2, figsize=(12, 4.5 * len(scenes)), layout="constrained", squeeze=False
+    )
+    header = ["method", "samples", "PSNR dB", "SSIM", "FLIP", "MFLOP a pixel", "training steps"]
+    header += ["training TFLOP", "minutes of one core", "PSNR on training views"]
+    for scene, (over_time, over_work) in zip(scenes, places, strict=True):
+        own = [row for row in rows if row.scene == scene and row.is_measured]
+        own.sort(key=lambda row: (row.method, row.train_tflop or 0, row.samples))
+        shown = [row for row in own if row.samples in (4, 8, 256)]
+        for method, samples in dict.fromkeys((row.method, row.samples) for row in shown):
+            line = [row for row in shown if (row.method, row.samples) == (method, samples)]
+            psnr, label = [row.psnr for row in line], f"{line[0].title}, {samples} samples"
+            over_time.plot([minutes[id(row)] for row in line], psnr, marker="o", label=label)
+            over_work.plot([row.train_tflop for row in line], psnr, marker="o", label=label)
+        over_time.set(xlabel="minutes of one core, all networks", ylabel="PSNR on test views (dB)")
+        over_work.set(xlabel="TFLOP of training, all networks")
+        for place in (over_time, over_work):
+            place.set(xscale="log", title=SCENES[scene])
+            place.grid(alpha=0.3, which="both")
+        over_work.legend(fontsize=8)
+        parts.append(f"### {SCENES[scene]}")
+        parts.append(f"![{SCENES[scene]}, pictures](images/quality_nerf_{scene}_pictures.jpg)")
+        lines = [
+            [
+                row.title,
+                str(row.samples),
+                number(row.psnr, ".2f"),
+                number(row.ssim, ".3f"),
+                number(row.flip, ".3f"),
+                number(row.mflop, ".3f"),
+                row.train_steps,
+                number(row.train_tflop, ".1f"),
+                number(minutes[id(row)], ".1f"),
+                number(row.train_psnr, ".2f"),
+            ]
+            for row in own
+        ]
+        parts.append(table(header, lines))
+    save_figure(figure, ROOT / "docs" / "images" / "quality_nerf_lengths", ("png",))
+    return parts
 
 
 def ablation_table(rows: list[QualityRow]) -> str:
