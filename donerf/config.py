@@ -219,7 +219,7 @@ class JointTrainingSettings(ColorTrainingSettings):
     steps: Positive = 4_000
     """Optimizer updates."""
     learning_rate: PositiveFloat = 2e-3
-    oracle_rate: Share = 1.0
+    oracle_rate: Share = 0.25
     """Learning rate of the oracle, as a share of the shading network's; 0 leaves it as it is."""
     oracle_weight: Annotated[float, Field(ge=0)] = 0.1
     """Of the oracle's own loss, beside that of the colors."""
