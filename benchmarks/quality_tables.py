@@ -153,10 +153,10 @@ def section(name: str, rows: list[QualityRow], curves: list[TrainingCurve]) -> l
     for scene in dict.fromkeys(row.scene for row in rows):
         parts.append(f"### {SCENES[scene]}")
         own = [row for row in rows if row.scene == scene and not row.is_ablation]
-        curves, pictures = (f"images/quality_{name}_{scene}_{kind}" for kind in PLOTS)
+        plots, pictures = (f"images/quality_{name}_{scene}_{kind}" for kind in PLOTS)
         figure = draw_curves(comparable(own), SCENES[scene])
-        save_figure(figure, ROOT / "docs" / curves, ("png",))
-        parts.append(f"![{SCENES[scene]}, curves]({curves}.png)")
+        save_figure(figure, ROOT / "docs" / plots, ("png",))
+        parts.append(f"![{SCENES[scene]}, curves]({plots}.png)")
         parts.append(f"![{SCENES[scene]}, pictures]({pictures}.jpg)")
         parts.append(method_table(own))
     return parts

@@ -321,8 +321,8 @@ def test_other_sections_of_a_config_do_not_end_a_run(config_file: Path):
 def test_minutes_become_steps_that_grow_with_them(config_file: Path):
     config = narrowed(load_config(config_file), "oracle")
 
-    assert steps_in(1e-9, "oracle", config, None) == 1
-    assert steps_in(1.0, "oracle", config, None) > 100
+    assert steps_in(1e-9, "oracle", config, {}) == 1
+    assert steps_in(1.0, "oracle", config, {}) > 100
 
 
 def test_edges_are_the_pixels_on_both_sides_of_a_jump_in_depth():
