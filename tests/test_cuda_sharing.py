@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from donerf.backends.cpu.sampling import Placed, share_by_blocks
+from donerf.backends.cpu.sampling import Blocks as CpuBlocks
+from donerf.backends.cpu.sampling import share_by_blocks
 from donerf.backends.cuda.sharing import Blocks, listed, longest_first, sources
 
 CPU = torch.device("cpu")
@@ -59,12 +60,13 @@ def test_pixels_share_and_their_samples_move_as_on_the_cpu(kind: str, size: tupl
     landmarks = landmarks_of(blocks, kind, bins)
     share = torch.rand(4, blocks.count).sort(dim=0).values * 1.2 - 0.1  # some beyond the marks
     s = landmarks[0] + share * (landmarks[-1] - landmarks[0])
-    on_cpu, asking = share_by_blocks(
-        Placed(s[:, None].numpy(), np.full((1, blocks.count), 4), landmarks.numpy()),
-        (blocks.rows, blocks.columns),
-        size,
-        bins,
+    shape = (blocks.rows, blocks.columns)
+    same = CpuBlocks(
+        s.view(4, 1, *shape).numpy(),
+        np.full((1, *shape), 4),
+        landmarks.view(-1, *shape).numpy(),
     )
+    on_cpu, asking = share_by_blocks(same, size, bins)
 
     alone = blocks.alone(landmarks, bins)
 
