@@ -82,6 +82,7 @@ SMOKE: Changes = {
     "nerf": {"layers": 4, "width": 16, "coarse_samples": 4, "fine_samples": 4},
     "oracle_training": {"steps": 4, "rays_per_step": 64, "warmup_steps": 0},
     "shading_training": {"steps": 4, "rays_per_step": 64, "warmup_steps": 0},
+    "joint_training": {"steps": 4, "rays_per_step": 64, "warmup_steps": 0},
     "nerf_training": {"steps": 4, "rays_per_step": 32, "warmup_steps": 0},
 }
 

@@ -90,8 +90,8 @@ def test_sample_counts_are_numbers_with_commas():
         run(["evaluate", "scene.donerf", "--data", "data", "--samples", "1,x"])
 
 
-def test_only_oracle_shader_nerf_and_a_scene_can_be_trained():
-    with pytest.raises(ValueError, match="shader, nerf or a scene.json, got 'configs/a.toml'"):
+def test_only_networks_and_a_scene_can_be_trained():
+    with pytest.raises(ValueError, match="joint, nerf or a scene.json, got 'configs/a.toml'"):
         run(["train", "configs/a.toml"])
 
 

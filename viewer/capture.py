@@ -13,8 +13,7 @@ import numpy as np
 
 from donerf import Camera, Scene, ViewCell
 from donerf.files import read_json, write_atomically, write_text
-from donerf.precision import Precision
-from donerf.renderer import Placement, RendererInfo
+from donerf.renderer import Placement, Precision, RendererInfo
 from viewer.arguments import MAX_EDGE, MAX_SAMPLES
 from viewer.coloring import PLAIN, Look
 from viewer.fly_camera import make_camera
