@@ -15,7 +15,7 @@ from torch import Tensor
 
 from donerf.config import Placement
 from donerf.geometry.camera import Camera
-from donerf.precision import choose_device
+from donerf.precision import Precision, choose_device
 from donerf.scene_file import Scene
 
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
@@ -145,7 +145,7 @@ class RendererInfo:
     backend: str
     device: str
     device_name: str
-    precision: str
+    precision: Precision
     outputs: frozenset[Output]
     sample_counts: tuple[int, ...] | None
     placements: tuple[Placement, ...]
