@@ -22,7 +22,6 @@ from torch import Tensor
 from donerf.backends.sample_counts import EXTENT, SHARES, SPREADS
 from donerf.data.dataset import load_dataset
 from donerf.files import write_atomically
-from donerf.model.compositing import combs_of
 from donerf.model.pipeline import render_rays
 from donerf.model.placement import place_samples, quantiles
 from donerf.scene_file import load_scene
@@ -87,7 +86,7 @@ def measure(name: str, data: Path) -> Groups:
         truth = views.colors[view].reshape(-1, 3)[chosen].float() / 255
         probs = None
         for row, count in enumerate(COUNTS):
-            combs = combs_of(count, networks.compositing)
+            combs = networks.combs_of(count)
             u = quantiles(len(rays), count, torch.device("cpu"), combs)
             rendered = render_rays(rays, cell, networks, u, probs)
             probs = rendered.bin_probs

@@ -29,7 +29,6 @@ from donerf.evaluation.cost import center_camera
 from donerf.evaluation.quality import machine
 from donerf.files import write_text
 from donerf.geometry.camera import Camera
-from donerf.model.compositing import combs_of
 from donerf.model.pipeline import Networks, render_rays
 from donerf.model.placement import quantiles
 from donerf.scene_file import Scene, SceneCell, load_scene
@@ -128,7 +127,7 @@ def turned(pose: np.ndarray, angle: float) -> np.ndarray:
 def pictures(cell: SceneCell, networks: Networks, cameras: list[Camera], samples: int) -> Tensor:
     """Colors of all views' pixels, in [0, 1]."""
     parts = []
-    combs = combs_of(samples, networks.compositing)
+    combs = networks.combs_of(samples)
     for camera in cameras:
         rays = camera.rays(CPU)
         for start in range(0, len(rays), ROWS):

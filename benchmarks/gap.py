@@ -57,7 +57,7 @@ def main() -> None:
             update={"folder": folder / "data", "downscale": arguments.downscale}
         )
         config = config.model_copy(update={"scene": scene})
-        trainings = Trainings(config, (SAMPLES,), folder, budget, True, console)
+        trainings = Trainings(config, folder, budget, True, console)
         for method in METHODS:
             row = {"scene": file.stem, "method": method} | measure(trainings, method)
             console.print(f"{row}", highlight=False)

@@ -153,7 +153,7 @@ def what_is_left(stage: Stage, settings: SweepSettings) -> list[str]:
     for file in settings.configs:
         config = load_config(file)
         folder = settings.out / file.stem
-        trainings = Trainings(config, settings.samples, folder, Budget(), False, Console())
+        trainings = Trainings(config, folder, Budget(), False, Console())
         runs: dict[Path, tuple[int, int]] = {}
         for variant in choose_variants(settings.methods, settings.ablations):
             if not is_said_already(variant, config):

@@ -198,11 +198,10 @@ def lengths_section(rows: list[QualityRow], curves: list[TrainingCurve]) -> list
     """Quality on test views after trainings of several lengths, as a plot and a table a scene."""
     # The last look of a training stands for all of it.
     ends = {(c.scene, c.method, round(c.points[-1].tflop)): c.points[-1] for c in curves}
-    minutes = {
-        id(row): (ends[row.scene, row.method, round(row.train_tflop)].cpu_seconds or 0) / 60
-        for row in rows
-        if row.train_tflop is not None
-    }
+    minutes: dict[int, float | None] = {}
+    for row in rows:
+        seconds = ends[row.scene, row.method, round(row.train_tflop or 0)].cpu_seconds
+        minutes[id(row)] = None if seconds is None else seconds / 60
     parts = [budget(rows), "![Quality against training](images/quality_nerf_lengths.png)"]
     scenes = list(dict.fromkeys(row.scene for row in rows))
     figure, places = plt.subplots(

@@ -14,7 +14,7 @@ from donerf.data.scene_list import ListedCell, read_scene_list
 from donerf.evaluation.quality import DEFAULT_SAMPLES, evaluate
 from donerf.precision import choose_device
 from donerf.renderer import make_renderer
-from donerf.scene_file import Scene, save_scene, with_metadata
+from donerf.scene_file import Scene, load_scene, save_scene, with_metadata
 from donerf.training.arguments import TrainingArguments, parse_training_arguments
 from donerf.training.joint import train_joint
 from donerf.training.nerf import train_nerf
@@ -111,7 +111,8 @@ def write_measured(scene: Scene, asked: TrainingArguments, console: Console) -> 
     """Write the scene file of a training, and say how good it is."""
     save_scene(scene, asked.output)  # What took so long is safe before anything else can fail.
     try:
-        scene = with_test_quality(scene, asked.config)
+        # As it was written: what a file rounds is in its quality.
+        scene = with_test_quality(load_scene(asked.output), asked.config)
     except (FileNotFoundError, ValueError) as error:
         console.print(f"the file says nothing of its quality on test views: {error}", markup=False)
     else:

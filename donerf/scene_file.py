@@ -28,7 +28,6 @@ from donerf.config import (
 )
 from donerf.files import write_tensors
 from donerf.geometry.view_cell import ViewCell
-from donerf.model.compositing import LONGEST_COMB
 from donerf.model.nerf import NerfNetworks
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
@@ -51,7 +50,7 @@ class CompositingStep(Step):
     """How samples become one color; a file of an earlier version names no longest comb."""
 
     name: str = "last-opaque"
-    longest_comb: Annotated[int, Field(ge=1)] = LONGEST_COMB
+    longest_comb: Annotated[int, Field(ge=1)] = 8
 
 
 class CellDocument(_Document):

@@ -134,7 +134,7 @@ class SceneSweep:
         self.name, self.config, self.settings, self.console = name, config, settings, console
         self.folder = settings.out / name
         self.trainings = Trainings(
-            config, settings.samples, self.folder, settings.budget, settings.may_train, console
+            config, self.folder, settings.budget, settings.may_train, console
         )
         self.views = some_views(
             load_dataset(config.scene.folder, "test", config.scene.downscale), settings.views

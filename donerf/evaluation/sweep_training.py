@@ -65,13 +65,11 @@ class NotTrainedError(ValueError):
 class Trainings:
     """The trainings of one scene's variants.
 
-    samples:     that will be measured
     folder:      holds <variant>/<network>, the run folders
     may_train:   false: only what is there is taken
     """
 
     config: Config
-    samples: tuple[int, ...]
     folder: Path
     budget: Budget
     may_train: bool
@@ -104,7 +102,7 @@ class Trainings:
 
     def settings_digest(self, variant: Variant) -> str:
         """Of all that a variant's networks are trained with but the budget and the machine."""
-        config = narrowed(variant.config(self.config, self.samples), variant.networks[-1])
+        config = narrowed(variant.config(self.config), variant.networks[-1])
         tree = config.model_dump(mode="json")
         for section in (name for name in tree if name.endswith("_training")):
             for of_budget in ("steps", "warmup_steps"):
@@ -118,7 +116,7 @@ class Trainings:
 
     def _config(self, variant: Variant, network: Network) -> Config:
         """What a network of a variant is trained with, the budget included."""
-        config = variant.config(self.config, self.samples)
+        config = variant.config(self.config)
         if variant.teacher is not None and network == "shading":
             file = self._last_checkpoint(variant_named(variant.teacher))
             training = config.shading_training.model_copy(update={"teacher": file})

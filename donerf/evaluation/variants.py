@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -37,7 +37,6 @@ class Variant:
     teacher:    the variant that colors a share of its rays; it must stand on the same oracle
     is_matched: it takes more steps than ours where its batches are smaller, and fewer where they
                 are larger: so both see the same number of rays
-    trains_all: its shading network is trained with all sample counts that are asked for
     """
 
     name: str
@@ -51,7 +50,6 @@ class Variant:
     is_bound: bool = False
     counts: tuple[int, ...] | None = None
     is_matched: bool = False
-    trains_all: bool = False
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -60,22 +58,18 @@ class Variant:
             return ("nerf",)
         return ("oracle", "shading", "joint") if self.is_joint else ("oracle", "shading")
 
-    def config(self, config: Config, asked: Sequence[int] = ()) -> Config:
-        """The scene's config with this variant's changes.
-
-        asked:  sample counts that will be measured
-        """
+    def config(self, config: Config) -> Config:
+        """The scene's config with this variant's changes."""
         tree = config.model_dump()
         for section, values in self.changes.items():
             tree[section] = tree[section] | dict(values)
-        if self.trains_all and asked:
-            counts = sorted({min(count, LONGEST_CHAIN) for count in asked})
-            tree["shading_training"]["samples"] = counts
         return parse_config(tree, f"the variant '{self.name}'")
 
 
 LONGEST_CHAIN = 128
 """Samples of a ray that stand in one comb where they are spread all along it."""
+_CHAINS = (1, 2, 4, 4, 8, 8, 16, 32, 64, LONGEST_CHAIN)
+"""That such a network is trained with: ours, and longer ones."""
 
 
 def _placed(placement: Placement) -> dict[str, dict[str, Any]]:
@@ -101,10 +95,12 @@ METHODS = (
     Variant(
         "uniform",
         "uniform in log depth",
-        _placed("uniform") | {"compositing": {"longest_comb": LONGEST_CHAIN}},
+        {
+            "compositing": {"longest_comb": LONGEST_CHAIN},
+            "shading_training": {"placement": "uniform", "samples": _CHAINS},
+        },
         "uniform",
         "donerf",
-        trains_all=True,
     ),
     Variant(
         "true-depth", "true depth", _placed("true-depth"), "true-depth", "donerf", is_bound=True
@@ -199,7 +195,8 @@ def variant_named(name: str) -> Variant:
 
 def is_said_already(variant: Variant, config: Config) -> bool:
     """Whether an ablation changes nothing, since the scene's config says so already."""
-    return variant in ABLATIONS and variant.teacher is None and variant.config(config) == config
+    adds_training = variant.is_joint or variant.teacher is not None
+    return variant in ABLATIONS and not adds_training and variant.config(config) == config
 
 
 def choose_variants(methods: tuple[str, ...], ablations: bool) -> tuple[Variant, ...]:

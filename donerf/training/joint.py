@@ -71,6 +71,7 @@ def train_joint(
 
     oracle, shading = copy.deepcopy(separate.oracle), copy.deepcopy(separate.shading)
     both = BothNetworks(oracle, shading).requires_grad_().to(device)
+    both.oracle.requires_grad_(settings.oracle_rate > 0)
     networks = replace(separate, oracle=both.oracle, shading=both.shading)
     errors = bank.error_map(settings.hard_rays)
     trainer = Trainer(both, settings, device, errors)

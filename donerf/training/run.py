@@ -173,6 +173,8 @@ def optimizers_for(network: Trained, settings: TrainingSettings) -> list[torch.o
     """
     if isinstance(network, BothNetworks):
         assert isinstance(settings, JointTrainingSettings)
+        if settings.oracle_rate == 0:
+            return optimizers_for(network.shading, settings)
         of_oracle = optimizers_for(network.oracle, settings)
         for optimizer in of_oracle:
             for group in optimizer.param_groups:

@@ -15,7 +15,7 @@ from torch import Tensor
 from donerf.geometry.depth import s_from_t
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
-from donerf.model.compositing import Composite, combs_of
+from donerf.model.compositing import Composite
 from donerf.model.pipeline import render_rays
 from donerf.model.placement import quantiles
 from donerf.precision import DTYPES, Precision
@@ -82,6 +82,6 @@ class Teacher:
     @torch.inference_mode()
     def _see(self, rays: Rays) -> Composite:
         device = rays.origins.device
-        combs = combs_of(self.samples, self.networks.compositing)
+        combs = self.networks.combs_of(self.samples)
         u = quantiles(len(rays), self.samples, device, combs)
         return render_rays(rays, self.cell, self.networks, u).composite
