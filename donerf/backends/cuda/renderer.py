@@ -42,6 +42,11 @@ _KEPT_FRAMES = 16
 _LARGEST_TILE = 1 << 23
 _SMALLEST_TILE = 1 << 12
 """Rays."""
+_NAMES: dict[torch.dtype, Precision] = {
+    torch.float8_e4m3fn: "fp8",
+    torch.float16: "fp16",
+    torch.bfloat16: "bf16",
+}
 
 
 class CudaRenderer:
@@ -76,8 +81,8 @@ class CudaRenderer:
             return self._rescue.info
         if not self._cells:
             return self._eager.info
-        is_fp16 = self._cells[0].shading.hidden.dtype is torch.float16
-        precision = "fp8" if self._is_fp8 else "fp16" if is_fp16 else "bf16"
+        # Not what was asked for: networks without hidden layers have none of 8 bits.
+        precision = _NAMES[self._cells[0].shading.hidden.dtype]
         is_cuda = self._device.type == "cuda"
         return RendererInfo(
             backend="cuda",
