@@ -127,6 +127,7 @@ def measure_speed(scene_name: str, data: Path) -> dict[str, Any]:
         first_ever = time_start(file, out, loops)
     return {
         "file": str(file),
+        "sha256": load_scene(ROOT / file).metadata.sha256,
         "machine": machine(),
         "flights": flights,
         "flights_limited_to_avx2": older,
