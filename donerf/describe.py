@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from donerf.model.compositing import LONGEST_COMB
 from donerf.model.nerf import NerfNetworks
 from donerf.model.pipeline import Networks
 from donerf.model.shading import ShadingNetwork
@@ -92,7 +91,7 @@ def _describe_grid(shading: ShadingNetwork | None) -> list[tuple[str, str]]:
 
 
 def _compositing(networks: Networks) -> str:
-    if networks.compositing == "published" or networks.longest_comb == LONGEST_COMB:
+    if networks.has_usual_combs:
         return networks.compositing
     return f"{networks.compositing}, up to {networks.longest_comb} samples in one comb"
 

@@ -39,6 +39,11 @@ class Networks:
     compositing: CompositingRule = "last-opaque"
     longest_comb: int = LONGEST_COMB
 
+    @property
+    def has_usual_combs(self) -> bool:
+        """Whether samples are dealt as the compiled renderers do it."""
+        return self.compositing == "published" or self.longest_comb == LONGEST_COMB
+
     def combs_of(self, samples: int) -> int:
         """Into how many combs the samples of a ray are dealt."""
         return combs_of(samples, self.compositing, self.longest_comb)

@@ -14,7 +14,7 @@ from donerf.backends.cpu.products import Product
 from donerf.backends.folding import Affine, fold_oracle_input, split_direction
 from donerf.config import CompositingRule
 from donerf.geometry.view_cell import ViewCell
-from donerf.model.compositing import DENSITY_UNITS, LONGEST_COMB
+from donerf.model.compositing import DENSITY_UNITS
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
 
@@ -63,7 +63,7 @@ def why_not_served(cell: ViewCell, networks: Networks) -> str | None:
         return "the shading network is not trained yet"
     if networks.shading.settings.shape != "reference":
         return f"the shading shape '{networks.shading.settings.shape}' has no compiled path"
-    if networks.longest_comb != LONGEST_COMB:
+    if not networks.has_usual_combs:
         return f"combs of up to {networks.longest_comb} samples have no compiled path"
     if networks.shading.settings.encoding != "frequencies":
         return f"the encoding '{networks.shading.settings.encoding}' has no compiled path"

@@ -23,7 +23,6 @@ from donerf.backends.cuda.half import choose_half
 from donerf.backends.cuda.packing import overwrite, pack_oracle, pack_shading, why_not
 from donerf.backends.eager import EagerRenderer
 from donerf.geometry.camera import Camera
-from donerf.model.compositing import LONGEST_COMB
 from donerf.precision import DTYPES, Precision, choose_device, choose_precision
 from donerf.renderer import (
     PLACEMENTS,
@@ -244,9 +243,9 @@ class CudaRenderer:
         networks = [cell.networks for cell in scene.cells]
         reasons = [why_not(each.oracle, each.shading) for each in networks]
         reasons += [
-            f"its combs have up to {each.longest_comb} samples, not {LONGEST_COMB}"
+            f"its combs have up to {each.longest_comb} samples"
             for each in networks
-            if each.longest_comb != LONGEST_COMB
+            if not each.has_usual_combs
         ]
         left_out = [cell.cell.left_out for cell in scene.cells]
         reasons += [step and f"it leaves out {step}" for step in left_out]
