@@ -64,7 +64,7 @@ PARTS = (
         "branch for color. It has log depth and warp as ours, learns from colors alone, with "
         "256 rays a step, and its learning rate is the best of seven that were tried on "
         "validation views (`configs/courtyard_100.toml`). Each length is a training of its own, "
-        "whose learning rate has come to its end.",
+        "whose learning rate has come to its end. Its curve still rises where it ends here.",
     ),
     Part(
         "ideas",
