@@ -17,6 +17,7 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from tables import RESULTS, ROOT, table
 
 from donerf.evaluation.quality import write_report
@@ -224,6 +225,9 @@ def lengths_section(rows: list[QualityRow], curves: list[TrainingCurve]) -> list
         over_work.set(xlabel="TFLOP of training, all networks")
         for place in (over_time, over_work):
             place.set(xscale="log", title=SCENES[scene])
+            place.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            place.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            place.xaxis.set_minor_formatter(NullFormatter())
             place.grid(alpha=0.3, which="both")
         over_work.legend(fontsize=8)
         parts.append(f"### {SCENES[scene]}")
