@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,10 +172,14 @@ def budget(rows: list[QualityRow]) -> str:
     return f"{one.views} test views of {one.size[0]}x{one.size[1]} pixels."
 
 
-def method_table(rows: list[QualityRow]) -> str:
-    """A line a method and sample count."""
+def method_table(rows: list[QualityRow], minutes: Mapping[int, float | None] | None = None) -> str:
+    """A line a method and sample count.
+
+    minutes:  of one core in training, by the id of the row; None leaves the column out
+    """
     header = ["method", "samples", "PSNR dB", "beside edges", "SSIM", "FLIP", "MFLOP a pixel"]
     header += ["training steps", "training TFLOP", "PSNR on training views"]
+    header += [] if minutes is None else ["minutes of one core"]
     lines = []
     for row in rows:
         if not row.is_measured:
@@ -192,6 +197,7 @@ def method_table(rows: list[QualityRow]) -> str:
                 row.train_steps,
                 number(row.train_tflop, ".1f"),
                 number(row.train_psnr, ".2f"),
+                *([] if minutes is None else [number(minutes[id(row)], ".1f")]),
             ]
         )
     return table(header, lines)
@@ -210,8 +216,6 @@ def lengths_section(rows: list[QualityRow], curves: list[TrainingCurve]) -> list
     figure, places = plt.subplots(
         len(scenes), 2, figsize=(12, 4.5 * len(scenes)), layout="constrained", squeeze=False
     )
-    header = ["method", "samples", "PSNR dB", "SSIM", "FLIP", "MFLOP a pixel", "training steps"]
-    header += ["training TFLOP", "minutes of one core", "PSNR on training views"]
     for scene, (over_time, over_work) in zip(scenes, places, strict=True):
         own = [row for row in rows if row.scene == scene and row.is_measured]
         own.sort(key=lambda row: (row.method, row.train_tflop or 0, row.samples))
@@ -232,22 +236,7 @@ def lengths_section(rows: list[QualityRow], curves: list[TrainingCurve]) -> list
         over_work.legend(fontsize=8)
         parts.append(f"### {SCENES[scene]}")
         parts.append(f"![{SCENES[scene]}, pictures](images/quality_nerf_{scene}_pictures.jpg)")
-        lines = [
-            [
-                row.title,
-                str(row.samples),
-                number(row.psnr, ".2f"),
-                number(row.ssim, ".3f"),
-                number(row.flip, ".3f"),
-                number(row.mflop, ".3f"),
-                row.train_steps,
-                number(row.train_tflop, ".1f"),
-                number(minutes[id(row)], ".1f"),
-                number(row.train_psnr, ".2f"),
-            ]
-            for row in own
-        ]
-        parts.append(table(header, lines))
+        parts.append(method_table(own, minutes))
     save_figure(figure, ROOT / "docs" / "images" / "quality_nerf_lengths", ("png",))
     return parts
 

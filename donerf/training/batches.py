@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from donerf.config import Placement
-from donerf.data.dataset import Dataset
+from donerf.config import Config, Placement
+from donerf.data.dataset import Dataset, load_dataset
 from donerf.geometry.depth import s_from_t, t_from_s
 from donerf.geometry.rays import Rays
 from donerf.geometry.view_cell import ViewCell
@@ -258,6 +258,23 @@ class RayBank:
         t = distance - cell.exit_distance(along).view_as(distance)
         s = s_from_t(t, cell.unified_range, cell.log_scale)
         return is_seen & (surface < s - _VISIBILITY_MARGIN)
+
+
+def load_banks(
+    config: Config, device: torch.device, need_depth: bool = False
+) -> tuple[RayBank, RayBank]:
+    """The training and the validation views of a config's scene, in the cell of the first.
+
+    need_depth:  say that it is missing while the data set is read, in the reader's words
+    """
+    scene = config.scene
+    # The banks hold what is needed, with depth in a quarter of the memory of the views.
+    views, held_out = (
+        load_dataset(scene.folder, split, scene.downscale, need_depth=need_depth)
+        for split in ("train", "val")
+    )
+    cell = views.info.view_cell(config.cell)
+    return RayBank(views, cell, device), RayBank(held_out, cell, device)
 
 
 def encode_depth(rays: Rays, distance: Tensor, cell: ViewCell) -> Tensor:

@@ -15,12 +15,11 @@ import torch
 from rich.console import Console
 
 from donerf.config import Config
-from donerf.data.dataset import load_dataset
 from donerf.model.pipeline import probs_from_logits, render_rays
 from donerf.model.placement import jittered_quantiles
 from donerf.precision import DTYPES, choose_precision
 from donerf.scene_file import Scene, SceneCell
-from donerf.training.batches import RayBank
+from donerf.training.batches import load_banks
 from donerf.training.losses import answer_loss, shading_loss
 from donerf.training.oracle import describe
 from donerf.training.run import (
@@ -57,17 +56,12 @@ def train_joint(
             "a joint training moves the samples, which features of a hash grid cannot follow yet; "
             "train with shading.encoding = 'frequencies' for it"
         )
-    scene_settings = config.scene
-    views = load_dataset(scene_settings.folder, "train", scene_settings.downscale)
-    held_out = load_dataset(scene_settings.folder, "val", scene_settings.downscale)
-    if cell != views.info.view_cell(config.cell):
+    bank, validation = load_banks(config, device)
+    if cell != bank.cell:
         raise ValueError(
             f"the networks in {shading_run} were trained in another view cell, depth range or "
-            f"log scale than {scene_settings.folder} has; train them for this data first"
+            f"log scale than {config.scene.folder} has; train them for this data first"
         )
-    bank = RayBank(views, cell, device)
-    validation = RayBank(held_out, cell, device)
-    del views, held_out  # The banks hold what is needed, with depth in a quarter of the memory.
 
     oracle, shading = copy.deepcopy(separate.oracle), copy.deepcopy(separate.shading)
     both = BothNetworks(oracle, shading).requires_grad_().to(device)

@@ -9,11 +9,10 @@ from rich.console import Console
 from torch.nn.functional import mse_loss
 
 from donerf.config import Config
-from donerf.data.dataset import load_dataset
 from donerf.model.nerf import NerfNetworks, render_nerf_rays
 from donerf.precision import DTYPES, choose_precision
 from donerf.scene_file import Metadata, Scene, SceneCell
-from donerf.training.batches import RayBank
+from donerf.training.batches import load_banks
 from donerf.training.oracle import describe
 from donerf.training.run import Stopped, Trainer, open_run, resolve
 from donerf.training.validation import nerf_quality
@@ -29,12 +28,9 @@ def train_nerf(config: Config, run_folder: Path, resume: bool, console: Console)
     settings, device = config.nerf_training, torch.device(config.device)
     precision = choose_precision(config.precision, device, config.nerf.width)
     scene_settings = config.scene
-    views = load_dataset(scene_settings.folder, "train", scene_settings.downscale)
-    held_out = load_dataset(scene_settings.folder, "val", scene_settings.downscale)
-    cell = views.info.view_cell(config.cell.model_copy(update={"rays": "camera"}))
-    bank = RayBank(views, cell, device)
-    validation = RayBank(held_out, cell, device)
-    del views, held_out  # The banks hold what is needed, with depth in a quarter of the memory.
+    own_rays = config.cell.model_copy(update={"rays": "camera"})
+    bank, validation = load_banks(config.model_copy(update={"cell": own_rays}), device)
+    cell = bank.cell
 
     torch.manual_seed(settings.seed)
     networks = NerfNetworks(config.nerf).to(device)

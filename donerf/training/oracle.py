@@ -8,13 +8,12 @@ import torch
 from rich.console import Console
 
 from donerf.config import Config
-from donerf.data.dataset import load_dataset
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
 from donerf.model.version import code_version
 from donerf.precision import DTYPES, choose_precision
 from donerf.scene_file import Metadata, Scene, SceneCell
-from donerf.training.batches import RayBank
+from donerf.training.batches import load_banks
 from donerf.training.losses import answer_loss
 from donerf.training.run import Run, Stopped, Trainer, open_run, resolve
 from donerf.training.validation import oracle_quality
@@ -26,12 +25,8 @@ def train_oracle(config: Config, run_folder: Path, resume: bool, console: Consol
     settings, device = config.oracle_training, torch.device(config.device)
     precision = choose_precision(config.precision, device, config.oracle.width)
     scene_settings = config.scene
-    views = load_dataset(scene_settings.folder, "train", scene_settings.downscale, need_depth=True)
-    held_out = load_dataset(scene_settings.folder, "val", scene_settings.downscale, need_depth=True)
-    cell = views.info.view_cell(config.cell)
-    bank = RayBank(views, cell, device)
-    validation = RayBank(held_out, cell, device)
-    del views, held_out  # The banks hold what is needed, with depth in a quarter of the memory.
+    bank, validation = load_banks(config, device, need_depth=True)
+    cell = bank.cell
 
     torch.manual_seed(settings.seed)
     oracle = DepthOracle(config.oracle).to(device)

@@ -8,13 +8,12 @@ import torch
 from rich.console import Console
 
 from donerf.config import ColorTrainingSettings, Config, ShadingTrainingSettings
-from donerf.data.dataset import load_dataset
 from donerf.model.pipeline import Networks, render_rays
 from donerf.model.placement import jittered_quantiles
 from donerf.model.shading import ShadingNetwork
 from donerf.precision import DTYPES, choose_precision
 from donerf.scene_file import Scene, SceneCell, load_scene
-from donerf.training.batches import RayBank
+from donerf.training.batches import load_banks
 from donerf.training.losses import shading_loss
 from donerf.training.oracle import describe
 from donerf.training.run import Stopped, Trainer, checkpoints, newest_checkpoint, open_run, resolve
@@ -36,18 +35,13 @@ def train_shading(
     has_own = resume and checkpoints(run_folder)
     oracle_scene = newest_checkpoint(run_folder if has_own else oracle_run)
     cell, oracle = oracle_scene.cells[0].cell, oracle_scene.cells[0].networks.oracle
-    scene_settings = config.scene
-    views = load_dataset(scene_settings.folder, "train", scene_settings.downscale)
-    held_out = load_dataset(scene_settings.folder, "val", scene_settings.downscale)
-    if cell != views.info.view_cell(config.cell):
+    bank, validation = load_banks(config, device)
+    if cell != bank.cell:
         raise ValueError(
             f"the oracle in {oracle_run} was trained in another view cell, depth range or log "
-            f"scale than {scene_settings.folder} has; train one for this data, or name its run "
+            f"scale than {config.scene.folder} has; train one for this data, or name its run "
             "with --oracle-run"
         )
-    bank = RayBank(views, cell, device)
-    validation = RayBank(held_out, cell, device)
-    del views, held_out  # The banks hold what is needed, with depth in a quarter of the memory.
 
     teacher = None
     if settings.teacher is not None:
