@@ -31,8 +31,7 @@ from donerf.training.run import (
     open_run,
     resolve,
 )
-from donerf.training.shading import VALIDATED_COUNTS, draw_sample_count, rays_of_step
-from donerf.training.validation import shading_quality
+from donerf.training.shading import draw_sample_count, rays_of_step, save_and_look
 
 
 def train_joint(
@@ -104,12 +103,7 @@ def train_joint(
             trainer.update(loss)
             run.report(loss, rays)
             if run.is_due():
-                current = scene()
-                run.save(current)
-                quality = shading_quality(current.cells[0], validation, VALIDATED_COUNTS, device)
-                run.log({"validation_psnr": quality})
-                table = ", ".join(f"S={s} {psnr:.2f} dB" for s, psnr in quality.items())
-                run.show(f"step {trainer.step}: validation {table}")
+                save_and_look(run, scene(), validation)
     except Stopped:
         run.save(scene())
         run.show(f"stopped at step {trainer.step}, saved in {run.folder}; go on with --resume")

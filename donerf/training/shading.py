@@ -7,16 +7,24 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from donerf.config import ColorTrainingSettings, Config, ShadingTrainingSettings
+from donerf.config import ColorTrainingSettings, Config, Placement, ShadingTrainingSettings
 from donerf.model.pipeline import Networks, render_rays
 from donerf.model.placement import jittered_quantiles
 from donerf.model.shading import ShadingNetwork
 from donerf.precision import DTYPES, choose_precision
 from donerf.scene_file import Scene, SceneCell, load_scene
-from donerf.training.batches import load_banks
+from donerf.training.batches import RayBank, load_banks
 from donerf.training.losses import shading_loss
 from donerf.training.oracle import describe
-from donerf.training.run import Stopped, Trainer, checkpoints, newest_checkpoint, open_run, resolve
+from donerf.training.run import (
+    Run,
+    Stopped,
+    Trainer,
+    checkpoints,
+    newest_checkpoint,
+    open_run,
+    resolve,
+)
 from donerf.training.teacher import Teacher
 from donerf.training.validation import shading_quality
 
@@ -103,19 +111,25 @@ def train_shading(
             trainer.update(loss)
             run.report(loss, rays)
             if run.is_due():
-                current = scene()
-                run.save(current)
-                quality = shading_quality(
-                    current.cells[0], validation, VALIDATED_COUNTS, device, settings.placement
-                )
-                run.log({"validation_psnr": quality})
-                table = ", ".join(f"S={s} {psnr:.2f} dB" for s, psnr in quality.items())
-                run.show(f"step {trainer.step}: validation {table}")
+                save_and_look(run, scene(), validation, settings.placement)
     except Stopped:
         run.save(scene())
         run.show(f"stopped at step {trainer.step}, saved in {run.folder}; go on with --resume")
         raise
     return scene()
+
+
+def save_and_look(
+    run: Run, current: Scene, validation: RayBank, placement: Placement = "oracle"
+) -> None:
+    """Write a checkpoint, and log and show how good it is on the validation views."""
+    run.save(current)
+    quality = shading_quality(
+        current.cells[0], validation, VALIDATED_COUNTS, validation.device, placement
+    )
+    run.log({"validation_psnr": quality})
+    table = ", ".join(f"S={s} {psnr:.2f} dB" for s, psnr in quality.items())
+    run.show(f"step {run.trainer.step}: validation {table}")
 
 
 def describe_placement(settings: ShadingTrainingSettings, oracle_scene: Scene) -> str:
