@@ -1,10 +1,13 @@
 """The reader of data sets: what each form of a view means, and one sentence for each wrong one."""
 
+import gc
 import json
 import math
 import pickle
 import shutil
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ from donerf.data.dataset import (
 )
 from donerf.data.info import cone_of_poses, level_orientation
 from donerf.data.procedural import render_view, solids, write_procedural_dataset
-from donerf.data.source import rgb_over_white
+from donerf.data.source import FolderSource, rgb_over_white
 from donerf.data.writing import write_views
 
 WIDTH, HEIGHT = 24, 18
@@ -524,3 +527,27 @@ def test_an_unprepared_data_set_says_which_command_helps(folder: Path):
 def test_an_unknown_split_is_an_error(made_once: Path):
     with pytest.raises(FileNotFoundError, match="the splits are train, val, test"):
         load_dataset(made_once, "holdout")
+
+
+def test_threads_that_read_depth_at_once_do_not_disturb_each_other(folder: Path) -> None:
+    """Python 3.11 fails where threads take turns within its parser, which reads numpy's headers.
+
+    They do when the collector runs Python code just then; here it does all the time.
+    """
+    source = FolderSource(folder)
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+
+    def linger(_phase: str, _details: dict[str, int]) -> None:
+        sum(range(50))
+
+    gc.callbacks.append(linger)
+    gc.set_threshold(60)
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            maps = list(pool.map(lambda _: source.read_raw_depth(FIRST), range(3000)))
+    finally:
+        gc.callbacks.remove(linger)
+        gc.set_threshold(*thresholds)
+        sys.setswitchinterval(interval)
+    assert all(np.array_equal(depth, maps[0]) for depth in maps)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ HOW_TO_GET = (
 
 BROKEN_FILE = (OSError, SyntaxError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 """What Pillow, numpy and zipfile raise for files that are cut short or altered."""
+
+
+_ONE_ARRAY_AT_A_TIME = threading.Lock()
+"""numpy reads an array's header with Python's parser, which Python 3.11 may get confused in when
+two threads are in it: "AST constructor recursion depth mismatch"."""
 
 
 class ViewSource(Protocol):
@@ -123,7 +129,7 @@ class FolderSource:
 
 def _first_array(path: Path) -> np.ndarray:
     # numpy leaves a damaged file open when it opens it by itself.
-    with path.open("rb") as file:
+    with _ONE_ARRAY_AT_A_TIME, path.open("rb") as file:
         archive = np.load(file, allow_pickle=False)
         if isinstance(archive, np.ndarray):  # a .npy under the name of an .npz
             return archive
