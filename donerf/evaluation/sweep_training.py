@@ -101,12 +101,12 @@ class Trainings:
         return self.folder / owner / network
 
     def settings_digest(self, variant: Variant) -> str:
-        """Of all that a variant's networks are trained with but the budget and the machine."""
+        """Of all that makes a variant's networks what they are but the budget and the machine."""
         config = narrowed(variant.config(self.config), variant.networks[-1])
         tree = config.model_dump(mode="json")
         for section in (name for name in tree if name.endswith("_training")):
-            for of_budget in ("steps", "warmup_steps"):
-                del tree[section][of_budget]
+            for other in ("steps", "warmup_steps", "checkpoint_every"):
+                del tree[section][other]
         del tree["device"], tree["precision"]
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
 
