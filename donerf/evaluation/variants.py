@@ -176,6 +176,20 @@ ABLATIONS = (
         {"shading": {"encoding": "hash-grid", "position_frequencies": 0}},
         base="donerf",
     ),
+    Variant(
+        "small-grid",
+        "hash grid of twice the features, shading network 3x64",
+        {
+            "shading": {
+                "encoding": "hash-grid",
+                "position_frequencies": 0,
+                "grid_features": 4,
+                "layers": 3,
+                "width": 64,
+            }
+        },
+        base="donerf",
+    ),
     Variant("taught", "taught by the hash grid", base="donerf", teacher="hash-grid"),
     Variant("joint", "both networks go on together", base="donerf", is_joint=True),
     Variant(
