@@ -22,7 +22,7 @@ class EncodedColumns:
     """Which number of which encoding stands in which column, over channels side by side.
 
     Sines and cosines come first, then the channels themselves, then zeros. A column is
-    sin(multiple * vector[channel] + quarter * pi).
+    sin(multiple * vector[channel] + quarter * pi). Before them there may be room for others.
 
     multiples:  (C, columns) float32: of its channel, 0 for the others; so an angle is a sum of
                 products, where picking channels by index would take twice as long as the sines
@@ -38,9 +38,12 @@ class EncodedColumns:
     places: np.ndarray
 
     @classmethod
-    def of(cls, *frequencies: int) -> EncodedColumns:
-        """Columns for vectors of 3 numbers side by side, each encoded with its frequencies."""
-        waves: list[tuple[int, float, float, int]] = []
+    def of(cls, *frequencies: int, room: int = 0) -> EncodedColumns:
+        """Columns for vectors of 3 numbers side by side, each encoded with its frequencies.
+
+        room:  columns to leave to others, which hold zeros
+        """
+        waves: list[tuple[int, float, float, int]] = [(0, 0.0, 0.0, -1)] * room
         plain: list[int] = []
         before = 0
         for i, count in enumerate(frequencies):
@@ -70,8 +73,7 @@ class EncodedColumns:
 
     def weights(self, weight: Tensor) -> Tensor:
         """A layer's weights (outputs, encoded size) for these columns: (outputs, columns)."""
-        padded = torch.cat((weight, weight.new_zeros(len(weight), 1)), dim=1)
-        return padded[:, torch.from_numpy(self.places)]
+        return weights_at(self.places, weight)
 
     def encode(self, vectors: np.ndarray, first: int, rows: np.ndarray) -> None:
         """Encode vectors (C, N) from `first` on into rows (count, columns).
@@ -89,6 +91,12 @@ class EncodedColumns:
             self.plain,
             rows.reshape(-1),
         )
+
+
+def weights_at(places: np.ndarray, weight: Tensor) -> Tensor:
+    """Columns of weights (outputs, inputs) in another order; zeros where the place is -1."""
+    padded = torch.cat((weight, weight.new_zeros(len(weight), 1)), dim=1)
+    return padded[:, torch.from_numpy(places)]
 
 
 @compiled

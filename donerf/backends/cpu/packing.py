@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from donerf.backends.cpu.encoding import EncodedColumns
+from donerf.backends.cpu.grid import GridColumns
 from donerf.backends.cpu.placement import CHUNK, depth_numbers
 from donerf.backends.cpu.products import Product
 from donerf.backends.folding import Affine, fold_oracle_input, split_direction
@@ -17,6 +18,7 @@ from donerf.geometry.view_cell import ViewCell
 from donerf.model.compositing import DENSITY_UNITS
 from donerf.model.oracle import DepthOracle
 from donerf.model.pipeline import Networks
+from donerf.model.shading import ShadingNetwork
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class PackedCell:
     bins: int
     ray_columns: EncodedColumns | None
     oracle: tuple[Product, ...]
-    point_columns: EncodedColumns
+    point_columns: EncodedColumns | GridColumns
     trunk: tuple[Product, ...]
     per_sample: Tensor
     direction_columns: EncodedColumns
@@ -65,8 +67,6 @@ def why_not_served(cell: ViewCell, networks: Networks) -> str | None:
         return f"the shading shape '{networks.shading.settings.shape}' has no compiled path"
     if not networks.has_usual_combs:
         return f"combs of up to {networks.longest_comb} samples have no compiled path"
-    if networks.shading.settings.encoding != "frequencies":
-        return f"the encoding '{networks.shading.settings.encoding}' has no compiled path"
     bins = networks.oracle.settings.bins
     return f"{bins} bins are not a multiple of {CHUNK}" if bins % CHUNK else None
 
@@ -78,7 +78,7 @@ def packed(cell: ViewCell, networks: Networks, dtype: torch.dtype) -> PackedCell
     assert shading is not None
     settings = shading.settings
     ray_columns, oracle = _packed_oracle(networks.oracle, cell, dtype)
-    point_columns = EncodedColumns.of(settings.position_frequencies)
+    point_columns = _point_columns(shading, dtype)
     first, *others = _linears(shading.trunk)
     split = split_direction(shading.output, settings.width)
     columns = EncodedColumns.of(settings.direction_frequencies)
@@ -125,6 +125,13 @@ def _packed_oracle(
         for layer, precision in zip(others, precisions, strict=True)
     )
     return columns, (start, *rest)
+
+
+def _point_columns(shading: ShadingNetwork, dtype: torch.dtype) -> EncodedColumns | GridColumns:
+    frequencies = shading.settings.position_frequencies
+    if shading.grid is None:
+        return EncodedColumns.of(frequencies)
+    return GridColumns.of(shading.grid, frequencies, dtype)
 
 
 def _linears(layers: nn.ModuleList) -> list[nn.Linear]:
