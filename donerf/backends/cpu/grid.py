@@ -1,6 +1,6 @@
 """Points by a hash grid, in columns that suit the machine: what `model.hash_grid` looks up.
 
-Level by level over a block of points, so that many of them look up the same corner at once. Two
+Level by level, so that its table stays in the core's own cache, and many points at once. Two
 features of a corner stand in one integer: one look-up brings both.
 """
 
@@ -21,8 +21,6 @@ from donerf.backends.cpu.encoding import EncodedColumns, weights_at
 from donerf.model.encoding import encoded_size
 from donerf.model.hash_grid import HashGrid, corners
 
-_BLOCK = 256
-"""Points whose columns stay in the nearest cache until they are put in rows."""
 _ZERO, _HALF, _ONE = f32(0), f32(0.5), f32(1)
 i32 = np.int32
 """numba computes in int64 unless each result is told to be shorter."""
@@ -206,36 +204,41 @@ def _second_of(pair):
 @compiled
 def _encode_rows(points, first, count, tables, pairs, has_point, rows):
     """Features of points, and the points themselves where `has_point`, in the first columns."""
-    used = len(pairs) + 2 * has_point
-    columns = np.empty((used, _BLOCK), rows.dtype)
-    for begin in range(0, count, _BLOCK):
-        size = min(_BLOCK, count - begin)
-        places = points[:, first + begin : first + begin + size]
-        x, y, z = places[0], places[1], places[2]
-        for p in range(len(pairs)):
-            start, end, cells, step_y, step_z, mask = pairs[p]
-            steps = i32(step_y), i32(step_z), i32(mask)
-            _interpolate(x, y, z, tables[start:end], i32(cells), steps, columns[p])
-        if has_point:
-            for i in range(size):
-                _write(columns[-2], i, _pair(_read(x, i), _read(y, i), columns))
-                _write(columns[-1], i, _pair(_read(z, i), _ZERO, columns))
-        for i in range(size):
-            for p in range(used):
-                rows[begin + i, p] = columns[p, i]
+    x, y, z = points[0, first:], points[1, first:], points[2, first:]
+    column = np.empty(count, rows.dtype)
+    for p in range(len(pairs)):
+        start, end, cells, step_y, step_z, mask = pairs[p]
+        steps = i32(step_y), i32(step_z), i32(mask)
+        _interpolate(x, y, z, tables[start:end], i32(cells), steps, column)
+        _put(column, rows, p)
+    if has_point:
+        for i in range(count):
+            _write(column, i, _pair(_read(x, i), _read(y, i), column))
+        _put(column, rows, len(pairs))
+        for i in range(count):
+            _write(column, i, _pair(_read(z, i), _ZERO, column))
+        _put(column, rows, len(pairs) + 1)
+
+
+@compiled
+def _put(column, rows, place):
+    """A column where it belongs in the first rows."""
+    flat, stride = rows.reshape(-1), rows.shape[1]
+    for i in range(len(column)):
+        _write(flat, i * stride + place, _read(column, i))
 
 
 @compiled
 def _interpolate(x, y, z, table, cells, steps, column):
     """What lies between the eight corners around each point: a pair of features.
 
-    x, y, z:  (N,)
+    x, y, z:  of N points or more
     table:    rows of one pair
-    column:   out
+    column:   (N,) out
     """
     step_y, step_z, mask = steps
     edge, last = f32(cells), i32(cells - i32(1))
-    for i in range(len(x)):
+    for i in range(len(column)):
         scaled_x = _in_cells(_read(x, i), edge)
         scaled_y = _in_cells(_read(y, i), edge)
         scaled_z = _in_cells(_read(z, i), edge)
