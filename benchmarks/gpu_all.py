@@ -3,10 +3,11 @@
     python benchmarks/gpu_all.py [--file PUBLISHED.donerf] [--out benchmarks/results]
 
 Runs the tests of the kernels on the GPU, times every way to render the published network shapes and
-the scene that comes along, and what a headset needs, tries other tilings of the kernels, and looks
-for memory that is not given back. Writes gpu_<name>.json after every section, so that nothing is
-lost when one fails or time runs out. Without --file the published shapes have random weights: as
-fast, but rows that depend on what is seen (shared_oracle, adaptive) then say nothing.
+the scene that comes along, what a headset needs, and points by a hash grid, tries other tilings of
+the kernels, and looks for memory that is not given back. Writes gpu_<name>.json after every
+section, so that nothing is lost when one fails or time runs out. Without --file the published
+shapes have random weights: as fast, but rows that depend on what is seen (shared_oracle, adaptive)
+then say nothing.
 
 The order is that of importance. Sections run in processes of their own: a GPU that failed is of no
 use to the process that it failed in. What a section does not need of its time, later ones may use.
@@ -53,6 +54,7 @@ SECTIONS = (
     Section("kernels", 120),
     Section("published", 110),
     Section("headset", 80),
+    Section("grid", 60),
     Section("samples", 70),
     Section("memory", 40),
     Section("pixels", 50),

@@ -59,7 +59,13 @@ FRAMES_FOR_GROWTH = 10_000
 REPEATS = 20
 SECONDS = 1.0
 """After which a slow row has enough."""
-TESTS = ("test_cuda_kernels.py", "test_cuda_sharing.py", "test_cuda_renderer.py", "test_eager.py")
+TESTS = (
+    "test_cuda_kernels.py",
+    "test_cuda_sharing.py",
+    "test_cuda_grid.py",
+    "test_cuda_renderer.py",
+    "test_eager.py",
+)
 TEST_SECONDS = 95
 TEST_RESULT = re.compile(
     r"^(?P<name>\S+::.*?) (?P<result>PASSED|FAILED|SKIPPED|ERROR)"
@@ -156,6 +162,15 @@ def time_headset(published: Path, found: Findings, write: Write) -> None:
         deeper = save_random_scene(Path(folder), "encoded", 8, 128)
         for name, file in (("courtyard", COMPACT), ("encoded 8x128", deeper)):
             report(found, write, name, file, (HEADSET,), (4,), [REFERENCE, *EXACT, *SPARING])
+
+
+def time_grid(published: Path, found: Findings, write: Write) -> None:
+    """A hash grid beside the sines of points, in their place, and not at all."""
+    everyone = [*EAGER, *EXACT, *SPARING]
+    with tempfile.TemporaryDirectory() as folder:
+        alone, beside = (save_grid_scene(Path(folder), octaves) for octaves in (0, 10))
+        for name, file in (("grid", alone), ("grid, sines", beside), ("sines", COMPACT)):
+            report(found, write, name, file, (PICTURE,), (4,), everyone)
 
 
 def time_samples(published: Path, found: Findings, write: Write) -> None:
@@ -278,6 +293,30 @@ def save_random_scene(
     return path
 
 
+def save_grid_scene(folder: Path, octaves: int) -> Path:
+    """The courtyard's oracle, with a shading network of its size whose points have a hash grid.
+
+    A trained oracle, since neighbors whose samples lie on a surface read the same rows. The other
+    numbers are random, and so large that a wrong one shows in the likeness to the reference.
+    """
+    torch.manual_seed(0)
+    scene = load_scene(COMPACT)
+    cell = scene.cells[0]
+    assert cell.networks.shading is not None
+    change = {"encoding": "hash-grid", "position_frequencies": octaves}
+    settings = cell.networks.shading.settings.model_copy(update=change)
+    shading = ShadingNetwork(settings).requires_grad_(False)
+    assert shading.grid is not None
+    for parameter in shading.parameters():
+        parameter.mul_(2)
+    for table in shading.grid.tables:
+        table.normal_()
+    networks = dataclasses.replace(cell.networks, shading=shading)
+    path = folder / f"grid_{octaves}.donerf"
+    save_scene(Scene([SceneCell(cell.cell, networks)], scene.metadata), path)
+    return path
+
+
 def peak_tflops(dtype: torch.dtype) -> float:
     """The rate of a large product of random numbers, by far larger than the networks'."""
     a, b = (torch.randn(8192, 8192, device=CUDA).to(dtype) for _ in range(2))
@@ -315,6 +354,7 @@ SECTIONS: dict[str, Callable[[Path, Findings, Write], None]] = {
     "kernels": check_kernels,
     "published": time_published,
     "headset": time_headset,
+    "grid": time_grid,
     "samples": time_samples,
     "memory": watch_memory,
     "pixels": time_pixels,

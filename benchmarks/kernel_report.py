@@ -50,6 +50,9 @@ NETWORKS: tuple[tuple[Literal["points", "encoded"], int, int], ...] = (
 )
 """Oracle input, layers and width of both networks: the published shapes, those of the scenes that
 come along, and others."""
+GRIDS = ((4, 128, 0, 8), (4, 128, 10, 8), (8, 256, 0, 8), (8, 256, 14, 8), (4, 128, 0, 32))
+"""Shading networks whose points have a hash grid: layers, width, frequencies of the sines beside
+it, levels of two features."""
 RAYS, WIDTH = 4096, 64
 PRODUCT = r"\b[HQ]GMMA"
 """What the assembler calls products of 16-bit and of 8-bit numbers by a warpgroup."""
@@ -90,7 +93,11 @@ class Compiled:
 def main() -> None:
     """Compile everything, print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the first two networks, without bf16")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="the first two networks and the first grid, without bf16",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table here")
     arguments = parser.parse_args()
     driver.set_active(cast(Any, Hopper()))
@@ -102,6 +109,12 @@ def main() -> None:
         for network in (NETWORKS[:2] if quick else NETWORKS)
         for row in compile_both(*network, precision)
     ]
+    report += [
+        row
+        for precision in precisions
+        for grid in (GRIDS[:1] if quick else GRIDS)
+        for row in compile_grid(*grid, precision)
+    ]
     for row in report:
         print("  ".join(f"{key}={value}" for key, value in asdict(row).items()))
     if arguments.json is not None:
@@ -112,44 +125,76 @@ def main() -> None:
 def compile_both(
     kind: Literal["points", "encoded"], layers: int, width: int, precision: Precision
 ) -> Iterator[Compiled]:
-    """Both kernels for one network shape, as the renderer launches them; exact, and with the
-    oracle shared and samples by need."""
-    view, pixels = torch.zeros(SIZE), range(RAYS)
-    exact = launch.Depths.of(launch.Rule(4, 1), RAYS, view.device)
-    index = torch.zeros(RAYS + 1, dtype=torch.int32)
-    sparing = replace(
-        launch.Depths.of(launch.Rule(8, 1, *torch.zeros(2, 16)), RAYS, view.device, RAYS),
-        sources=index[1:],
-        moves=torch.zeros(4, RAYS),
-        order=index[1:],
-    )
+    """Both kernels for one network shape, as the renderer launches them."""
     name = f"{kind} {layers}x{width}"
-    oracle = DepthOracle(OracleSettings(input=kind, layers=layers, width=width))
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
-    packed = pack_oracle(oracle, CELL, dtype)
-    tiling = launch.place_tiling(packed.shape)
-    placing = (
-        ("place", launch.Pixels(pixels, WIDTH), exact),
-        ("place blocks", launch.Pixels(pixels, WIDTH, is_blocks=True), sparing),
-        ("place listed", launch.Pixels(pixels, WIDTH, index), sparing),
-    )
     # With fp8 the oracle is in 16 bits too.
-    for which, asking, depths in () if precision == "fp8" else placing:
+    if precision != "fp8":
+        oracle = DepthOracle(OracleSettings(input=kind, layers=layers, width=width))
+        yield from compile_place(oracle, name, precision)
+    octaves = 14 if kind == "points" else 10  # as in the published files
+    settings = ShadingSettings(layers=layers, width=width, position_frequencies=octaves)
+    yield from compile_shade(ShadingNetwork(settings), name, precision)
+
+
+def compile_grid(
+    layers: int, width: int, octaves: int, levels: int, precision: Precision
+) -> Iterator[Compiled]:
+    """The second kernel for points that have a hash grid; the oracle knows nothing of it."""
+    settings = ShadingSettings(
+        layers=layers,
+        width=width,
+        position_frequencies=octaves,
+        encoding="hash-grid",
+        grid_levels=levels,
+    )
+    beside = f", {octaves} frequencies" if octaves else ""
+    name = f"grid of {levels} levels{beside} {layers}x{width}"
+    yield from compile_shade(ShadingNetwork(settings), name, precision)
+
+
+def compile_place(oracle: DepthOracle, name: str, precision: Precision) -> Iterator[Compiled]:
+    """The first kernel: exact, and with the oracle shared and samples by need."""
+    view, pixels, index = torch.zeros(SIZE), range(RAYS), torch.zeros(RAYS + 1, dtype=torch.int32)
+    packed = pack_oracle(oracle, CELL, half_of(precision))
+    tiling = launch.place_tiling(packed.shape)
+    for which, asking, depths in (
+        ("place", launch.Pixels(pixels, WIDTH), exact_depths()),
+        ("place blocks", launch.Pixels(pixels, WIDTH, is_blocks=True), sparing_depths()),
+        ("place listed", launch.Pixels(pixels, WIDTH, index), sparing_depths()),
+    ):
         with only_compiling(place_kernel) as compiled:
             launch.launch_place(packed, view, asking, depths, tiling)
         yield describe(which, name, precision, tiling.rows, compiled[0])
-    octaves = 14 if kind == "points" else 10  # as in the published files
-    settings = ShadingSettings(layers=layers, width=width, position_frequencies=octaves)
-    network = ShadingNetwork(settings)
+
+
+def compile_shade(network: ShadingNetwork, name: str, precision: Precision) -> Iterator[Compiled]:
+    """The second kernel: exact, and with the oracle shared and samples by need."""
     # Numbers in memory: any compile to the same code.
     scales = (1.0,) * len(network.trunk) if precision == "fp8" else None
-    shading = pack_shading(network, "last-opaque", dtype, scales)
+    shading = pack_shading(network, "last-opaque", half_of(precision), scales)
     tiling = launch.shade_tiling(shading)
-    picture = launch.Picture(WIDTH, torch.zeros(RAYS, dtype=torch.int32))
-    for which, depths in (("shade", exact), ("shade listed", sparing)):
+    view, picture = torch.zeros(SIZE), launch.Picture(WIDTH, torch.zeros(RAYS, dtype=torch.int32))
+    for which, depths in (("shade", exact_depths()), ("shade listed", sparing_depths())):
         with only_compiling(shade_kernel) as compiled:
-            launch.launch_shade(shading, view, pixels, depths, picture, tiling)
+            launch.launch_shade(shading, view, range(RAYS), depths, picture, tiling)
         yield describe(which, name, precision, tiling.rows, compiled[0])
+
+
+def half_of(precision: Precision) -> torch.dtype:
+    """What a network has whose numbers are not in 8 bits."""
+    return torch.bfloat16 if precision == "bf16" else torch.float16
+
+
+def exact_depths() -> launch.Depths:
+    """Four samples a ray, and an answer of its own."""
+    return launch.Depths.of(launch.Rule(4, 1), RAYS, torch.device("cpu"))
+
+
+def sparing_depths() -> launch.Depths:
+    """Shared answers, and samples by need."""
+    rule, index = launch.Rule(8, 1, *torch.zeros(2, 16)), torch.zeros(RAYS + 1, dtype=torch.int32)
+    depths = launch.Depths.of(rule, RAYS, torch.device("cpu"), RAYS)
+    return replace(depths, sources=index[1:], moves=torch.zeros(4, RAYS), order=index[1:])
 
 
 @contextmanager

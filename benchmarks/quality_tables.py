@@ -74,8 +74,8 @@ PARTS = (
         "What might be added to the training or to the networks: dB against ours with the same "
         "budget on test views; all but the first are off by default, what each does stands in "
         "[quality.md](quality.md#ablations), an empty cell was not measured. A file with a hash "
-        "grid has 1.27 MB instead of 0.41 and is rendered by PyTorch on a GPU; its look-ups are "
-        "not in the MFLOP. The two that go on take 400 steps more.",
+        "grid has 1.27 MB instead of 0.41; its look-ups are not in the MFLOP. The two that go on "
+        "take 400 steps more.",
     ),
     Part(
         "ablations",

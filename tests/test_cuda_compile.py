@@ -24,8 +24,9 @@ def test_kernels_fit_a_hopper_gpu_and_use_its_matrix_units(tmp_path: Path):
     subprocess.run([*command, "--json", str(report)], check=True, env=environment)
 
     kernels = json.loads(report.read_text())["kernels"]
-    assert len(kernels) == 14
+    assert len(kernels) == 18
     assert {kernel["precision"] for kernel in kernels} == {"fp16", "fp8"}
+    assert sum("grid" in kernel["network"] for kernel in kernels) == 4
     for kernel in kernels:
         assert kernel["shared_bytes"] <= SHARED_BYTES, kernel
         assert kernel["spilled_bytes"] <= 64, kernel

@@ -9,7 +9,10 @@ import pytest
 import torch
 
 from benchmarks.gpu_all import SECTIONS, Section, run_for, run_section
-from benchmarks.gpu_sections import results_of_tests
+from benchmarks.gpu_sections import results_of_tests, save_grid_scene
+from donerf import RenderOptions, load_scene, make_renderer
+from donerf.backends.cuda.renderer import CudaRenderer
+from donerf.evaluation.cost import center_camera
 
 ROOT = Path(__file__).resolve().parent.parent
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to measure")
@@ -89,3 +92,23 @@ def test_all_sections_exist():
     from benchmarks.gpu_sections import SECTIONS as functions
 
     assert {section.name for section in SECTIONS} == functions.keys()
+
+
+@pytest.mark.parametrize("octaves", [0, 10])
+def test_the_grids_that_are_timed_are_served_and_are_the_reference(
+    kernel_device: torch.device, tmp_path: Path, octaves: int
+):
+    scene = load_scene(save_grid_scene(tmp_path, octaves))
+    seen = center_camera(scene.cells[0].cell, 16, 8)
+    options = RenderOptions(samples=2, shared_oracle=False)
+    fused = CudaRenderer(scene, str(kernel_device))
+
+    frame = fused.render(seen, options)
+
+    reference = make_renderer(scene, "cpu", "fp32", "eager").render(seen, options)
+    assert frame is not None and reference is not None
+    assert fused.info.backend == "cuda"
+    of_pixels = reference.image[..., :3].float().flatten(0, 1)
+    assert of_pixels.std(0).min() > 5, "a gray picture would hide mistakes"
+    # The products have 11 bits, a byte has 8: it may fall to the neighboring value.
+    assert (frame.image.cpu().int() - reference.image.int()).abs().max() <= 2

@@ -20,11 +20,14 @@ _MARGIN = 8
 def choose_half(cell: ViewCell, networks: Networks) -> torch.dtype:
     """float16, which is eight times finer than bfloat16, unless something may grow too large.
 
-    Looks at the weights, and at what they make of rays from all over the cell.
+    Looks at the weights, a hash grid's features among them, and at what they make of rays from all
+    over the cell.
 
     networks:  in fp32, both of them
     """
     weights = [layer.weight.abs().max() for layer in _linears(networks)]
+    if networks.shading is not None and networks.shading.grid is not None:
+        weights += [table.abs().max() for table in networks.shading.grid.tables]
     largest = float(torch.stack([*weights, *largest_outputs(cell, networks).values()]).max())
     fits = largest * _MARGIN < torch.finfo(torch.float16).max
     return torch.float16 if fits else torch.bfloat16

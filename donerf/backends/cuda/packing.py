@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from donerf.backends.cuda.eight_bits import E4M3, Scales, rounded_weights
+from donerf.backends.cuda.grid_tables import GridShape
 from donerf.backends.folding import fold_oracle_input, split_direction
 from donerf.config import CompositingRule
 from donerf.geometry.view_cell import ViewCell
@@ -28,6 +29,8 @@ _WIDTHS = (64, 128, 256)
 _LARGEST_FREQUENCIES = 15
 """float16 holds 2^15; more columns than 128 would be too many to multiply at once."""
 _LARGEST_BINS = 128
+_LARGEST_GRID = 128
+"""Columns of a hash grid's features."""
 
 FOURS = (0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15)
 """The order in which 8-bit activations enter a product, of every 16 columns; see `layers.py`."""
@@ -113,6 +116,7 @@ class ShadingShape(LayerShape):
     point: Encoding
     direction: Encoding
     rule: CompositingRule
+    grid: GridShape
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,8 @@ class PackedShading(Packed):
 
     scales:        (layers, width) fp32, what products of 8-bit numbers are multiplied by
     of_direction:  (inputs, OUTPUTS), the last layer's share of the direction
+    of_grid:       (halves, columns, chunk), the first layer's share of a hash grid's features
+    tables:        the grid's, see `GridShape.packed`;  levels: see `GridShape.levels`
     """
 
     shape: ShadingShape
@@ -161,6 +167,9 @@ class PackedShading(Packed):
     of_direction: Tensor
     point_powers: Tensor
     direction_powers: Tensor
+    of_grid: Tensor
+    tables: Tensor
+    levels: Tensor
 
 
 def why_not(oracle: DepthOracle, shading: ShadingNetwork | None) -> str | None:
@@ -171,8 +180,9 @@ def why_not(oracle: DepthOracle, shading: ShadingNetwork | None) -> str | None:
         return "its oracle answers with one depth"
     if shading.settings.shape != "reference":
         return f"its shading network has the shape '{shading.settings.shape}'"
-    if shading.settings.encoding != "frequencies":
-        return f"its points have the encoding '{shading.settings.encoding}'"
+    columns = GridShape.of(shading.grid).columns
+    if columns > _LARGEST_GRID:
+        return f"its hash grid's features fill {columns} columns, {_LARGEST_GRID} is the most"
     width = max(oracle.settings.width, shading.settings.width)
     if width > _WIDTHS[-1]:
         return f"its layers are {width} wide, {_WIDTHS[-1]} is the most"
@@ -233,7 +243,8 @@ def pack_shading(
     first, *middle = _linears(shading.trunk)
     point = Encoding(settings.position_frequencies)
     direction = Encoding(settings.direction_frequencies)
-    shape = ShadingShape(_served(settings.width), len(middle), point, direction, rule)
+    grid = GridShape.of(shading.grid)
+    shape = ShadingShape(_served(settings.width), len(middle), point, direction, rule, grid)
     output = split_direction(shading.output, settings.width)
     of_direction = direction.reordered(output.per_ray.weight)
     hidden, product_scales = _hidden_blocks(middle, shape, dtype), torch.zeros(1)
@@ -242,9 +253,13 @@ def pack_shading(
     # Activations are that many times what they were; a power of two costs no bit of a weight.
     scales = scales or (1.0,) * (1 + len(middle))
     biases = [layer.bias * scale for layer, scale in zip((first, *middle), scales, strict=True)]
+    of_point, of_grid = (first.weight.detach() * scales[0]).tensor_split(
+        [encoded_size(3, point.frequencies)], dim=1
+    )
+    tables = shading.grid.tables if shading.grid else ()
     return PackedShading(
         shape,
-        first=_blocks(point.reordered(first.weight.detach() * scales[0]), shape, dtype),
+        first=_blocks(point.reordered(of_point), shape, dtype),
         hidden=hidden,
         last=_transposed(output.per_sample / scales[-1], OUTPUTS, shape.width, dtype),
         scales=product_scales.to(first.weight.device),
@@ -252,6 +267,9 @@ def pack_shading(
         of_direction=_transposed(of_direction, OUTPUTS, direction.columns, dtype),
         point_powers=point.powers().to(of_direction.device),
         direction_powers=direction.powers().to(of_direction.device),
+        of_grid=_blocks(grid.reordered(of_grid), shape, dtype),
+        tables=grid.packed(tables, dtype).to(of_direction.device),
+        levels=grid.levels().to(of_direction.device),
     )
 
 

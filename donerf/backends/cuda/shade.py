@@ -8,6 +8,7 @@ import triton
 import triton.language as tl
 
 from donerf.backends.cuda import packing
+from donerf.backends.cuda.grid import grid_features
 from donerf.backends.cuda.layers import (
     block,
     encode,
@@ -27,12 +28,14 @@ ENDLESS = tl.constexpr(compositing.ENDLESS)
 @triton.jit(do_not_specialize=["start", "rays", "stride", "width", "samples", "combs"])
 def shade_kernel(
     view, depths, counts, sources, moves, order, image, color, first, hidden, last, scales, biases,
-    of_direction, point_powers, direction_powers, start, rays, stride, width, samples, combs,
+    of_direction, point_powers, direction_powers, of_grid, tables, levels, start, rays, stride,
+    width, samples, combs,
     IS_SHARED: tl.constexpr, IS_ADAPTIVE: tl.constexpr,
     POINT: tl.constexpr, POINT_OCTAVES: tl.constexpr, DIRECTION: tl.constexpr,
-    DIRECTION_OCTAVES: tl.constexpr, LAYERS: tl.constexpr, IS_PUBLISHED: tl.constexpr,
-    HAS_COLOR: tl.constexpr, CHUNK: tl.constexpr, HALVES: tl.constexpr, ROWS: tl.constexpr,
-    RESIDENT: tl.constexpr, PTX: tl.constexpr,
+    DIRECTION_OCTAVES: tl.constexpr, GRID: tl.constexpr, GRID_WORDS: tl.constexpr,
+    LAYERS: tl.constexpr, IS_PUBLISHED: tl.constexpr, HAS_COLOR: tl.constexpr,
+    CHUNK: tl.constexpr, HALVES: tl.constexpr, ROWS: tl.constexpr, RESIDENT: tl.constexpr,
+    PTX: tl.constexpr,
 ):  # fmt: skip
     """The colors of some of a picture's rays; a program takes a tile of them through all samples.
 
@@ -50,6 +53,8 @@ def shade_kernel(
     scales:        fp32, of the hidden layers; when those are in 8 bits
     biases:        fp32, of the first, the hidden and the last layer, one after another
     of_direction:  (DIRECTION, OUTPUTS), the last layer's share of the direction
+    of_grid:       (HALVES, GRID, CHUNK), the first layer's share of the hash grid's features, which
+                   has tables and levels, see `grid_features`; GRID is 0 where points have no grid
     start:         index of the first ray in the picture;  rays: how many
     combs:         see `combs_of`; they are blended one after another
     IS_PUBLISHED:  compositing by the published rule instead of ours
@@ -81,7 +86,9 @@ def shade_kernel(
     transmittance = tl.full([ROWS], 1.0, tl.float32)
     comb = 0
     k = 0
-    for _ in range(longest):
+    # With a grid nothing is fetched for the next sample ahead: all rows of this one's corners would
+    # wait in shared memory, where the weights are.
+    for _ in tl.range(longest, num_stages=1 if GRID > 0 else None):
         # Three blocks of a wide layer leave the first layer no room: its weights come anew for
         # each sample, and are on their way while the points are made.
         first_left = block(first, POINT, CHUNK, HALVES == 1)
@@ -99,21 +106,31 @@ def shade_kernel(
         # The warp is singular at the cell's center: there the result is 0.
         length = tl.maximum(tl.sqrt(q_x * q_x + q_y * q_y + q_z * q_z), 1e-6 * far)
         shrink = 1.0 / tl.sqrt(far * length)
-        point = encode(
-            q_x * shrink, q_y * shrink, q_z * shrink, point_powers, POINT_OCTAVES, POINT, ROWS,
-            dtype, PTX,
-        )  # fmt: skip
+        q_x, q_y, q_z = q_x * shrink, q_y * shrink, q_z * shrink
+        point = encode(q_x, q_y, q_z, point_powers, POINT_OCTAVES, POINT, ROWS, dtype, PTX)
+        features = point
+        own_biases = biases
+        if GRID > 0:
+            features = grid_features(q_x, q_y, q_z, tables, levels, GRID_WORDS, GRID, ROWS, dtype)
+            # The same place for each sample, which the compiler must not know: it would hold all
+            # biases in registers over the loop, and leave too few for the corners.
+            own_biases = biases + tl.where(k < longest, 0, CHUNK)
 
-        left = tl.dot(point, first_left) + tl.load(biases + tl.arange(0, CHUNK))[None, :]
+        left = tl.dot(point, first_left)
+        if GRID > 0:
+            left = tl.dot(features, block(of_grid, GRID, CHUNK, HALVES == 1), left)
+        left += tl.load(own_biases + tl.arange(0, CHUNK))[None, :]
         left = relu_packed(left, ROWS, CHUNK, held, PTX)
         right = left
         if HALVES == 2:
             right = tl.dot(point, first_right)
-            right += tl.load(biases + CHUNK + tl.arange(0, CHUNK))[None, :]
+            if GRID > 0:
+                right = tl.dot(features, block(of_grid + GRID * CHUNK, GRID, CHUNK, False), right)
+            right += tl.load(own_biases + CHUNK + tl.arange(0, CHUNK))[None, :]
             right = relu_packed(right, ROWS, CHUNK, held, PTX)
         left, right = hidden_layers(
-            left, right, hidden, scales, biases + layer, LAYERS, CHUNK, HALVES, ROWS, RESIDENT,
-            PTX,
+            left, right, hidden, scales, own_biases + layer, LAYERS, CHUNK, HALVES, ROWS,
+            RESIDENT, PTX,
         )  # fmt: skip
         raw = of_ray + multiply(left, right, last, held, OUTPUTS, CHUNK, HALVES, ROWS)
 
