@@ -50,9 +50,9 @@ NETWORKS: tuple[tuple[Literal["points", "encoded"], int, int], ...] = (
 )
 """Oracle input, layers and width of both networks: the published shapes, those of the scenes that
 come along, and others."""
-GRIDS = ((4, 128, 0, 8), (4, 128, 10, 8), (8, 256, 0, 8), (8, 256, 14, 8), (4, 128, 0, 32))
-"""Shading networks whose points have a hash grid: layers, width, frequencies of the sines beside
-it, levels of two features."""
+GRIDS = ((4, 128, 0, 2), (4, 128, 10, 2), (3, 64, 0, 4), (8, 256, 14, 2))
+"""Shading networks whose points have a hash grid of eight levels: layers, width, frequencies of the
+sines beside it, features a level."""
 RAYS, WIDTH = 4096, 64
 PRODUCT = r"\b[HQ]GMMA"
 """What the assembler calls products of 16-bit and of 8-bit numbers by a warpgroup."""
@@ -137,7 +137,7 @@ def compile_both(
 
 
 def compile_grid(
-    layers: int, width: int, octaves: int, levels: int, precision: Precision
+    layers: int, width: int, octaves: int, features: int, precision: Precision
 ) -> Iterator[Compiled]:
     """The second kernel for points that have a hash grid; the oracle knows nothing of it."""
     settings = ShadingSettings(
@@ -145,10 +145,10 @@ def compile_grid(
         width=width,
         position_frequencies=octaves,
         encoding="hash-grid",
-        grid_levels=levels,
+        grid_features=features,
     )
-    beside = f", {octaves} frequencies" if octaves else ""
-    name = f"grid of {levels} levels{beside} {layers}x{width}"
+    columns = settings.grid_levels * features
+    name = f"grid of {columns} features, {octaves} frequencies, {layers}x{width}"
     yield from compile_shade(ShadingNetwork(settings), name, precision)
 
 

