@@ -30,7 +30,13 @@ from donerf.renderer import Placement, RenderOptions, make_renderer
 from donerf.scene_file import load_scene
 
 ROOT = Path(__file__).resolve().parent.parent
-SCENES = ("courtyard", "living_room")
+SCENES = {
+    "courtyard": "courtyard",
+    "living_room": "living_room",
+    "courtyard_grid": "courtyard",
+    "living_room_grid": "living_room",
+}
+"""The files in assets/ and the data sets that they were trained on."""
 SAMPLES: dict[Placement, tuple[int, ...]] = {
     "oracle": (1, 2, 4, 8, 16),
     "true-depth": (1, 4, 16),
@@ -56,14 +62,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--only", choices=("quality", "speed"))
-    parser.add_argument("--scenes", nargs="+", choices=SCENES, default=SCENES)
+    parser.add_argument("--scenes", nargs="+", choices=SCENES, default=list(SCENES))
     arguments = parser.parse_args()
     for scene in arguments.scenes:
+        data = arguments.data / SCENES[scene]
         if arguments.only != "speed":
-            report = measure_quality(scene, arguments.data / scene)
+            report = measure_quality(scene, data)
             write_report(report, arguments.out / f"{scene}_quality.json")
         if arguments.only != "quality":
-            report = measure_speed(scene, arguments.data / scene)
+            report = measure_speed(scene, data)
             write_report(report, arguments.out / f"{scene}_speed.json")
 
 
@@ -89,7 +96,7 @@ def measure_quality(scene_name: str, data: Path) -> dict[str, Any]:
     return {
         "file": str(file),
         "sha256": scene.metadata.sha256,
-        "data": scene_name,
+        "data": data.name,
         "views": VIEWS,
         "backend": renderer.info.backend,
         "precision": renderer.info.precision,

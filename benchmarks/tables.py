@@ -11,7 +11,12 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-SCENES = {"courtyard": "Courtyard", "living_room": "Living room"}
+SCENES = {
+    "courtyard": "Courtyard",
+    "living_room": "Living room",
+    "courtyard_grid": "Courtyard, hash grid",
+    "living_room_grid": "Living room, hash grid",
+}
 SAMPLES = ("1", "2", "4", "8", "16")
 
 

@@ -25,7 +25,7 @@ def asset(name: str) -> Path:
 
 def default_scene() -> Path:
     """The scene that is shown when none is named."""
-    return asset("assets/courtyard.donerf")
+    return asset("assets/courtyard_grid.donerf")
 
 
 def check_scene_file(path: Path) -> None:

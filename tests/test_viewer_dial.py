@@ -7,7 +7,7 @@ import pytest
 from viewer_scene import make_scene
 
 from donerf import Scene, load_scene
-from donerf.assets import default_scene
+from donerf.assets import asset, default_scene
 from donerf.renderer import StageTimes
 from donerf.scene_file import with_metadata
 from viewer.budget_dial import WORTH_DB, Quality, choose, quality_of
@@ -92,7 +92,7 @@ def test_a_scene_that_was_never_measured_has_no_dial():
 
 
 def test_the_oracle_costs_as_many_samples_as_its_matrices_weigh():
-    scene = load_scene(default_scene())
+    scene = load_scene(asset("assets/courtyard.donerf"))
     networks = scene.cells[0].networks
     assert networks.shading is not None
     oracle, shading = (
@@ -102,6 +102,11 @@ def test_the_oracle_costs_as_many_samples_as_its_matrices_weigh():
 
     assert oracle_cost(scene) == pytest.approx(oracle / shading)
     assert 1 < oracle_cost(scene) < 2
+
+
+def test_rows_of_a_hash_grid_are_no_matrices():
+    """They are read, a few of them a sample; the network behind them is small."""
+    assert 8 < oracle_cost(load_scene(asset("assets/courtyard_grid.donerf"))) < 10
 
 
 def test_the_gap_is_told_against_the_truth_when_there_is_one():

@@ -15,7 +15,8 @@ def oracle_cost(scene: Scene) -> float:
     """How many samples a ray could have instead of its question to the oracle.
 
     By the weights of their matrices, each of which is multiplied once: a time would depend on what
-    else the machine does just then. 0 where there is no oracle or nothing is shaded.
+    else the machine does just then. What a hash grid looks up is not counted. 0 where there is no
+    oracle or nothing is shaded.
     """
     if scene.metadata.kind != "donerf":
         return 0.0
