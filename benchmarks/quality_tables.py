@@ -4,8 +4,8 @@ python benchmarks/quality_tables.py                       from the committed res
 python benchmarks/quality_tables.py methods OUT ...       take the results of runs over first
 
 The results are benchmarks/results/quality_<name>/{results,training}.json, with name one of methods,
-long, nerf, ideas and ablations; the plots go to docs/images/quality_*. Several runs are several lengths
-of training.
+long, nerf, ideas and ablations; the plots go to docs/images/quality_*. Several runs are several
+lengths of training.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ PARTS = (
     Part(
         "long",
         "Ours and the published recipe, trained for longer",
-        "As long as the file in `assets/` that has no hash grid: 16000 steps of 8192 rays for "
-        "the oracle, 12000 for the shading network, and twice as many steps of half as many "
-        "rays for the recipe, whose learning rates fall over its whole training.",
+        "As long as the file in `assets/` that has no hash grid, which is the first method here; "
+        "the recipe saw as many rays in its batches of 4096, and its learning rates fall over its "
+        "whole training.",
     ),
     Part(
         "nerf",
@@ -82,8 +82,8 @@ PARTS = (
         "What might be added to the training or to the networks: dB against ours with the same "
         "budget on test views; all but the first are off by default, what each does stands in "
         "[quality.md](quality.md#ablations), an empty cell was not measured. A file with a hash "
-        "grid has 1.27 MB instead of 0.41, with twice the features 2.04; what is looked up in it is "
-        "not in the MFLOP. The two that go on take 400 steps more.",
+        "grid has 1.27 MB instead of 0.41, with twice the features 2.04; what is looked up in it "
+        "is not in the MFLOP. The two that go on take 400 steps more.",
     ),
     Part(
         "ablations",
