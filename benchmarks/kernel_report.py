@@ -50,9 +50,9 @@ NETWORKS: tuple[tuple[Literal["points", "encoded"], int, int], ...] = (
 )
 """Oracle input, layers and width of both networks: the published shapes, those of the scenes that
 come along, and others."""
-GRIDS = ((4, 128, 0, 2), (4, 128, 10, 2), (3, 64, 0, 4), (8, 256, 14, 2))
+GRIDS = ((3, 64, 0, 4), (4, 128, 0, 2), (4, 128, 10, 2), (8, 256, 14, 2))
 """Shading networks whose points have a hash grid of eight levels: layers, width, frequencies of the
-sines beside it, features a level."""
+sines beside it, features a level; first that of the scenes that come along."""
 RAYS, WIDTH = 4096, 64
 PRODUCT = r"\b[HQ]GMMA"
 """What the assembler calls products of 16-bit and of 8-bit numbers by a warpgroup."""

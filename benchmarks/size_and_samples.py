@@ -1,6 +1,6 @@
 """Measure what smaller pictures and fewer samples cost in quality, and write the dial's table.
 
-python benchmarks/size_and_samples.py --scenes courtyard living_room --data-folder data
+python benchmarks/size_and_samples.py --scenes courtyard_grid living_room_grid --data-folder data
 
 Every validation view is rendered at each size and count, stretched to its full size as the window
 does, and compared with its picture. Writes benchmarks/results/size_and_samples.json with all of it,
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measure import SCENES
 from PIL import Image
 from rich.progress import track
 
@@ -25,7 +26,6 @@ from donerf.evaluation.quality import count_mflop_per_ray, machine
 from donerf.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
-SCENES = ("courtyard", "living_room")
 SAMPLES = (1, 2, 4, 8, 16)
 SCALES = (0.125, 0.177, 0.25, 0.354, 0.5, 0.707, 1.0)
 
@@ -33,7 +33,7 @@ SCALES = (0.125, 0.177, 0.25, 0.354, 0.5, 0.707, 1.0)
 def main() -> None:
     """Measure the scenes; those that are not named keep their earlier results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenes", nargs="+", choices=SCENES, default=SCENES)
+    parser.add_argument("--scenes", nargs="+", choices=SCENES, default=list(SCENES))
     parser.add_argument("--data-folder", type=Path, default=ROOT / "data")
     options = parser.parse_args()
     results = ROOT / "benchmarks" / "results" / "size_and_samples.json"
@@ -42,7 +42,8 @@ def main() -> None:
         report = json.loads(results.read_text())
     for name in options.scenes:
         scene = load_scene(ROOT / "assets" / f"{name}.donerf")
-        report["scenes"][name] = measure(scene, load_dataset(options.data_folder / name, "val"))
+        views = load_dataset(options.data_folder / SCENES[name], "val")
+        report["scenes"][name] = measure(scene, views)
     report["machine"] = machine()
     write_text(results, json.dumps(report, indent=1) + "\n")
     table = {

@@ -117,7 +117,7 @@ def speed_tables() -> list[str]:
     header = ["scene", "flight", "mean samples", "ms a frame", "fps", "precision"]
     return [
         "## Speed on a CPU",
-        f"The default flight on {cpu['threads']} threads of a {cpu['cpu']} "
+        f"The default flight on {cpu['threads']} threads of an {cpu['cpu']} "
         f"({cpu['cpu_capability']}), torch {cpu['torch']}; median over the frames. A flight is its "
         "size, samples per ray and options.",
         table(header, rows),
@@ -278,8 +278,8 @@ def viewer_table() -> list[str]:
     ]
     return [
         "## The window",
-        f"The courtyard; {cpu['threads']} thread, {cpu['cpu']} ({cpu['cpu_capability']}), "
-        f"OpenGL by {report['interface']['opengl']}; medians.",
+        f"The courtyard without a hash grid; {cpu['threads']} thread, {cpu['cpu']} "
+        f"({cpu['cpu_capability']}), OpenGL by {report['interface']['opengl']}; medians.",
         table(["what", "measured"], rows),
     ]
 
@@ -347,7 +347,7 @@ def engine_table() -> list[str]:
     return [
         "## Engines for the networks on a CPU",
         f"Both networks alone on the rows of one 400x400 frame with {report['samples']} samples a "
-        f"ray, each engine in tiles of its best size, {cpu['threads']} threads of a {cpu['cpu']} "
+        f"ray, each engine in tiles of its best size, {cpu['threads']} threads of an {cpu['cpu']} "
         f"({cpu['cpu_capability']}); median of {report['rounds']} rounds, all engines in turn "
         f"({packages}). The error is the root mean square difference of the outputs to torch's in "
         "fp32, relative to these.",

@@ -32,7 +32,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from donerf import Scene, load_scene, make_renderer
-from donerf.assets import default_scene
+from donerf.assets import asset
 from donerf.evaluation.quality import machine
 from donerf.files import write_text
 from viewer.cockpit import Cockpit, CockpitOptions
@@ -49,6 +49,7 @@ from viewer.transfer import make_ladder
 from viewer.workbench import BenchOptions
 
 ROOT = Path(__file__).resolve().parent.parent
+SCENE = asset("assets/courtyard.donerf")
 RESULTS = ROOT / "benchmarks" / "results" / "viewer_interface.json"
 ALL_OPEN = Preferences(panel=PanelState(open_groups=tuple(group.title for group in GROUPS)))
 LEAN = ALL_OPEN.changed("performance", refines=False)
@@ -84,7 +85,7 @@ class Rig(Generic[W]):
 
     def __init__(self, window: W, preferences: Preferences, address: int | None = None) -> None:
         """address:  of glfw's window, for ImGui; None off the screen"""
-        self.scene = load_scene(default_scene())
+        self.scene = load_scene(SCENE)
         self.renderer = renderer = make_renderer(self.scene, device="cpu")
         self.window = window
         self.overlay = ImguiOverlay(address)
@@ -368,7 +369,7 @@ def _run_window(display: dict[str, str]) -> tuple[float, float]:
         # It settles sooner without smooth edges; what it costs afterwards is the same.
         preferences = Path(folder) / "donerf-viewer" / "preferences.json"
         write_text(preferences, json.dumps({"sampling": {"passes": 1}}))
-        command = [sys.executable, str(ROOT / "view.py"), "--device", "cpu"]
+        command = [sys.executable, str(ROOT / "view.py"), str(SCENE), "--device", "cpu"]
         start = time.perf_counter()
         process = subprocess.Popen(
             [*command, "--status-file", str(status)], cwd=folder, env=os.environ | settings

@@ -73,7 +73,7 @@ bf16 and compiled, each backend with each of its options, onnxruntime where it i
 
 examples:
   donerf benchmark quality configs/courtyard_small.toml --out out/quality --minutes 1
-  donerf benchmark speed assets/courtyard.donerf
+  donerf benchmark speed assets/courtyard_grid.donerf
   donerf benchmark speed scene.donerf --sizes 400x400,800x800 --samples 2,4 --json out.json
   donerf benchmark speed scene.donerf --backends eager,onnxruntime --data data/mine
   donerf benchmark speed --help                                  all options"""

@@ -63,6 +63,8 @@ def _describe_model(model: Networks | NerfNetworks) -> list[tuple[str, str]]:
     if model.shading is not None:
         kind = model.shading.settings
         shading = f"{kind.layers} x {kind.width}, {kind.shape}, {_size(model.shading)}"
+        if model.shading.grid is not None:
+            shading += f", {_count(model.shading.grid):,} of them in the hash grid"
     kind = model.oracle.settings
     return [
         ("oracle", f"{kind.layers} x {kind.width}, {kind.bins} bins, {_size(model.oracle)}"),
@@ -97,7 +99,11 @@ def _compositing(networks: Networks) -> str:
 
 
 def _size(network: nn.Module) -> str:
-    return f"{sum(parameter.numel() for parameter in network.parameters()):,} parameters"
+    return f"{_count(network):,} parameters"
+
+
+def _count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _numbers(values: Iterable[float]) -> str:

@@ -170,3 +170,32 @@ def test_newer_tables_are_shown():
     assert renderer.info.backend == "cpu"
     assert shown is not None and plain is not None
     assert psnr(shown.image, plain.image) > 60
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_points_that_are_no_numbers_disturb_no_others(dtype: torch.dtype):
+    """Networks that went astray place them; a row outside a table would end the process."""
+    grid = network().grid
+    assert grid is not None
+    columns = GridColumns.of(grid, 0, dtype)
+    points = np.random.default_rng(0).uniform(-1, 1, (3, 64)).astype(np.float32)
+    whole, astray = (torch.zeros(64, len(columns), dtype=dtype) for _ in range(2))
+    columns.encode(points, 0, memory_of(whole))
+
+    points[:, 5], points[0, 9], points[1, 11], points[2, 20] = np.nan, np.inf, -np.inf, np.nan
+    columns.encode(points, 0, memory_of(astray))
+
+    others = [i for i in range(64) if i not in (5, 9, 11, 20)]
+    assert torch.equal(astray[others], whole[others])
+
+
+def test_a_scene_whose_oracle_went_astray_is_rendered_without_a_crash():
+    astray = scene()
+    with torch.no_grad():
+        for weights in astray.cells[0].networks.oracle.parameters():
+            weights *= 1e15
+
+    frame = CpuRenderer(astray, "fp32").render(camera(), RenderOptions())
+
+    assert frame is not None
+    assert frame.image.shape == (23, 37, 4)

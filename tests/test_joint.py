@@ -228,3 +228,11 @@ def test_the_command_writes_a_file_that_every_backend_renders_alike(
     ]
     compiled, plain = (frame.image.int() for frame in frames if frame is not None)
     assert float((compiled - plain).abs().float().mean()) < 0.5
+
+
+def test_a_hash_grid_is_refused_before_anything_else_is_asked_for(tmp_path: Path):
+    """Who trained the shading network first would learn it half an hour later."""
+    config = Config(shading=ShadingSettings(encoding="hash-grid"))
+
+    with pytest.raises(ValueError, match="cannot follow yet"):
+        train_joint(config, tmp_path / "joint", tmp_path / "nothing", False, QUIET)

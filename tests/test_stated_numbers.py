@@ -41,6 +41,13 @@ def test_what_is_stated_was_measured_with_the_files_that_come_along(scene: str, 
     assert results(f"{scene}_{topic}")["sha256"] == load_scene(file).metadata.sha256
 
 
+def test_the_dial_knows_the_files_that_come_along():
+    known = json.loads((ROOT / "assets" / "size_and_samples.json").read_text(encoding="utf-8"))
+    files = (load_scene(ROOT / "assets" / f"{scene}.donerf") for scene in SCENES)
+
+    assert set(known["scenes"]) == {file.metadata.sha256 for file in files}
+
+
 def test_readme_states_the_speed_of_the_flights():
     report = results("courtyard_grid_speed")
     fps, without = (

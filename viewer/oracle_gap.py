@@ -10,12 +10,16 @@ from donerf.renderer import Placement
 from viewer.render_modes import RenderMode
 from viewer.rendering import Picture
 
+_MULTIPLY_ADDS_PER_BYTE = 23
+"""What is read from a hash grid takes as long: a sample of the courtyard costs 6.5 ms a picture
+with a grid and 14.9 ms without, on a CPU (flights with 1 and 4 samples in docs/measured.md)."""
+
 
 def oracle_cost(scene: Scene) -> float:
     """How many samples a ray could have instead of its question to the oracle.
 
-    By the weights of their matrices, each of which is multiplied once: a time would depend on what
-    else the machine does just then. What a hash grid looks up is not counted. 0 where there is no
+    By the weights of their matrices, each of which is multiplied once, and by what is read from a
+    hash grid: a time would depend on what else the machine does just then. 0 where there is no
     oracle or nothing is shaded.
     """
     if scene.metadata.kind != "donerf":
@@ -27,6 +31,8 @@ def oracle_cost(scene: Scene) -> float:
         sum(part.weight.numel() for part in network.modules() if isinstance(part, Linear))
         for network in (networks.oracle, networks.shading)
     )
+    if networks.shading.grid is not None:
+        shading += _MULTIPLY_ADDS_PER_BYTE * networks.shading.grid.bytes_per_point
     return oracle / shading
 
 

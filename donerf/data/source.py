@@ -6,6 +6,7 @@ depth; what these mean is left to dataset.py.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import threading
@@ -28,9 +29,7 @@ HOW_TO_GET = (
 
 BROKEN_FILE = (OSError, SyntaxError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 """What Pillow, numpy and zipfile raise for files that are cut short or altered."""
-
-
-_ONE_ARRAY_AT_A_TIME = threading.Lock()
+_ONE_HEADER_AT_A_TIME = threading.Lock()
 """numpy reads an array's header with Python's parser, which Python 3.11 may get confused in when
 two threads are in it: "AST constructor recursion depth mismatch"."""
 
@@ -129,14 +128,22 @@ class FolderSource:
 
 def _first_array(path: Path) -> np.ndarray:
     # numpy leaves a damaged file open when it opens it by itself.
-    with _ONE_ARRAY_AT_A_TIME, path.open("rb") as file:
-        archive = np.load(file, allow_pickle=False)
-        if isinstance(archive, np.ndarray):  # a .npy under the name of an .npz
-            return archive
-        names = list(archive.keys())
-        if not names:
-            raise ValueError("it holds no array")
-        return archive["depth" if "depth" in names else names[0]]
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):  # a .npy under the name of an .npz, or a broken file
+            file.seek(0)
+            return _array_of(file.read())
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            if not names:
+                raise ValueError("it holds no array")
+            # Unpacking is what takes long, and may happen in all threads at once.
+            content = archive.read("depth.npy" if "depth.npy" in names else names[0])
+        return _array_of(content)
+
+
+def _array_of(content: bytes) -> np.ndarray:
+    with _ONE_HEADER_AT_A_TIME:
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
 
 
 def checked_depth(

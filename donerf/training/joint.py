@@ -38,6 +38,7 @@ def train_joint(
     config: Config, run_folder: Path, shading_run: Path, resume: bool, console: Console
 ) -> Scene:
     """Go on with the oracle and the shading network of a run, and return the scene."""
+    _refuse_grid(config.shading.encoding == "hash-grid")
     config = resolve(config, run_folder, resume, config.shading.width)
     settings, device = config.joint_training, torch.device(config.device)
     precision = choose_precision(config.precision, device, config.shading.width)
@@ -50,11 +51,7 @@ def train_joint(
             f"the run in {shading_run} has an oracle alone, and both networks are needed; run "
             "`donerf train shader` with the same config first, or name its run with --shading-run"
         )
-    if separate.shading.grid is not None:
-        raise ValueError(
-            "a joint training moves the samples, which features of a hash grid cannot follow yet; "
-            "train with shading.encoding = 'frequencies' for it"
-        )
+    _refuse_grid(separate.shading.grid is not None)
     bank, validation = load_banks(config, device)
     if cell != bank.cell:
         raise ValueError(
@@ -109,3 +106,11 @@ def train_joint(
         run.show(f"stopped at step {trainer.step}, saved in {run.folder}; go on with --resume")
         raise
     return scene()
+
+
+def _refuse_grid(has_grid: bool) -> None:
+    if has_grid:
+        raise ValueError(
+            "a joint training moves the samples, which features of a hash grid cannot follow yet; "
+            "train with shading.encoding = 'frequencies' for it"
+        )

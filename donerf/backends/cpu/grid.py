@@ -98,15 +98,16 @@ def _laid_out(table: Tensor, cells: int) -> tuple[Tensor, int, int, int]:
     """Rows with features in pairs, steps along y and z, and the mask of rows.
 
     A grid that fits its table gets edges of powers of 2: what adds up to a row there is what xor
-    makes of it, as in a grid that does not fit.
+    makes of it, as in a grid that does not fit. So every row is one of the table's, whatever point
+    is asked for: one that is no number, too, as networks that went astray place them.
     """
     padded = nn.functional.pad(table, (0, table.shape[1] % 2))
     edge = cells + 1
     if edge**3 <= len(table):
         step = 1 << cells.bit_length()
-        cube = padded.new_zeros(edge, step, step, padded.shape[1])
-        cube[:, :edge, :edge] = padded.view(edge, edge, edge, -1)
-        return cube.flatten(0, 2), step, step * step, -1
+        cube = padded.new_zeros(step, step, step, padded.shape[1])
+        cube[:edge, :edge, :edge] = padded.view(edge, edge, edge, -1)
+        return cube.flatten(0, 2), step, step * step, step**3 - 1
     # Of the corner where all indices are 0, and of those beside it along z and y.
     _, step_z, step_y = corners(torch.zeros(3, 1), cells, len(table))[0][:3, 0].tolist()
     return padded, step_y, step_z, len(table) - 1
@@ -135,7 +136,10 @@ def _read(context, array, index):
 
 @_emitted
 def _write(context, array, index, value):
-    """array[index] = value, in an array that shares no memory with those that `_read` reads."""
+    """array[index] = value, in an array that shares no memory with those that `_read` reads.
+
+    So what was written by this is read in the plain way.
+    """
 
     def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -225,7 +229,7 @@ def _put(column, rows, place):
     """A column where it belongs in the first rows."""
     flat, stride = rows.reshape(-1), rows.shape[1]
     for i in range(len(column)):
-        _write(flat, i * stride + place, _read(column, i))
+        flat[i * stride + place] = column[i]
 
 
 @compiled
