@@ -15,7 +15,8 @@ import torch
 from rich.console import Console
 from torch.testing import assert_close
 
-from donerf.config import CellSettings, Config, TrainingSettings
+from donerf.assets import asset
+from donerf.config import CellSettings, Config, ShadingTrainingSettings, TrainingSettings
 from donerf.data.dataset import Dataset, load_dataset
 from donerf.data.procedural import write_procedural_dataset
 from donerf.geometry.depth import t_from_s
@@ -29,7 +30,7 @@ from donerf.training.batches import RayBank
 from donerf.training.losses import answer_loss
 from donerf.training.oracle import train_oracle
 from donerf.training.run import Run, Trainer, checkpoints, resolve
-from donerf.training.shading import train_shading
+from donerf.training.shading import describe_placement, train_shading
 from donerf.training.validation import shading_quality
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -427,3 +428,13 @@ def test_a_wrong_command_line_ends_with_one_sentence(
     assert process.returncode == 2
     assert message in output
     assert "Traceback" not in output
+
+
+def test_an_oracle_that_is_not_done_is_named():
+    """Training the other network under it is allowed, and seldom what is meant."""
+    scene = load_scene(asset("assets/courtyard.donerf"))
+    settings, oracle = ShadingTrainingSettings(), scene.metadata.provenance["oracle"]
+
+    assert describe_placement(settings, scene) == "under an oracle of 16000 steps"
+    oracle["steps"] = 300
+    assert "not done: 16000 were asked for" in describe_placement(settings, scene)

@@ -135,7 +135,12 @@ def save_and_look(
 def describe_placement(settings: ShadingTrainingSettings, oracle_scene: Scene) -> str:
     """Where a training's samples come from."""
     if settings.placement == "oracle":
-        return f"under an oracle of {oracle_scene.metadata.provenance['oracle']['steps']} steps"
+        oracle = oracle_scene.metadata.provenance["oracle"]
+        asked_for = oracle.get("settings", {}).get("steps", oracle["steps"])
+        unfinished = f", which is not done: {asked_for} were asked for"
+        return f"under an oracle of {oracle['steps']} steps" + (
+            unfinished if oracle["steps"] < asked_for else ""
+        )
     return "samples evenly" if settings.placement == "uniform" else "samples at the true depth"
 
 
