@@ -266,6 +266,8 @@ def test_reset_sets_a_group_back_and_no_other(tall: Flight):
     use(tall, "Performance/budget")
     tall.key("2")
     assert tall.session.mode is RenderMode.DEPTH
+    # With its first picture this mode has two widgets more, and what is below them moves.
+    tall.wait_for(lambda: "View and modes/far" in tall.places)
     tall.click(tall.places["View and modes/reset"])
 
     assert tall.session.preferences.viewing == Preferences().viewing
