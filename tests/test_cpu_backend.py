@@ -1,7 +1,6 @@
 """The fast CPU path against the plain one: the same pictures, tile by tile, thread by thread."""
 
 import dataclasses
-import math
 import os
 import subprocess
 import sys
@@ -12,9 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+from cpu_cases import CELL, EXACT, camera, psnr
 from torch.testing import assert_close
 
-from donerf import Camera, Intrinsics, Output, RenderOptions, ViewCell, make_renderer
+from donerf import Output, RenderOptions, make_renderer
 from donerf.backends.cpu import arithmetic
 from donerf.backends.cpu import renderer as cpu_renderer
 from donerf.backends.cpu.arithmetic import compiled, exp2, loaded, log2, sigmoid, sine, stored
@@ -40,9 +40,6 @@ from donerf.model.placement import place_samples, quantiles
 from donerf.model.shading import ShadingNetwork
 from donerf.scene_file import Scene, SceneCell
 
-CELL = ViewCell((1.0, -2.0, 0.5), (1.0, 1.0, 1.0), 0.9, (0.5, 20.0), (-0.1, 19.0))
-EXACT = RenderOptions(adaptive=False, shared_oracle=False)
-
 
 def scene(
     oracle_input: Literal["points", "encoded"] = "encoded",
@@ -60,16 +57,6 @@ def scene(
         for parameter in (*networks.oracle.parameters(), *networks.shading.parameters()):
             parameter.mul_(2)  # far enough from gray that mistakes show
     return Scene([SceneCell(CELL, networks)])
-
-
-def camera(width: int = 37, height: int = 23) -> Camera:
-    pose = np.eye(4)
-    pose[:3, 3] = [1.2, -1.9, 0.4]
-    return Camera(pose, Intrinsics.from_fov(width, height, 1.2))
-
-
-def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
-    return -10 * math.log10(float((a.float() - b.float()).square().mean()) / 255**2 + 1e-12)
 
 
 @pytest.mark.parametrize("rule", ["last-opaque", "published"])

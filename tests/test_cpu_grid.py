@@ -2,14 +2,14 @@
 
 import dataclasses
 import itertools
-import math
 
 import numpy as np
 import pytest
 import torch
+from cpu_cases import CELL, EXACT, camera, psnr
 from torch.testing import assert_close
 
-from donerf import Camera, Intrinsics, Output, RenderOptions, ViewCell, make_renderer
+from donerf import Output, RenderOptions, make_renderer
 from donerf.backends.cpu.grid import GridColumns
 from donerf.backends.cpu.renderer import CpuRenderer
 from donerf.backends.cpu.tile import memory_of
@@ -20,8 +20,6 @@ from donerf.model.pipeline import Networks
 from donerf.model.shading import ShadingNetwork
 from donerf.scene_file import Scene, SceneCell
 
-CELL = ViewCell((1.0, -2.0, 0.5), (1.0, 1.0, 1.0), 0.9, (0.5, 20.0), (-0.1, 19.0))
-EXACT = RenderOptions(adaptive=False, shared_oracle=False)
 MIXED = ShadingSettings(
     width=32,
     encoding="hash-grid",
@@ -46,16 +44,6 @@ def network(**settings: int) -> ShadingNetwork:
 def scene(**settings: int) -> Scene:
     networks = Networks(DepthOracle(OracleSettings(width=32)), network(**settings))
     return Scene([SceneCell(CELL, networks)])
-
-
-def camera(width: int = 37, height: int = 23) -> Camera:
-    pose = np.eye(4)
-    pose[:3, 3] = [1.2, -1.9, 0.4]
-    return Camera(pose, Intrinsics.from_fov(width, height, 1.2))
-
-
-def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
-    return -10 * math.log10(float((a.float() - b.float()).square().mean()) / 255**2 + 1e-12)
 
 
 def places() -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from donerf.cli import run
-from donerf.config import load_config
+from donerf.config import Config, load_config
 from donerf.data.procedural import write_procedural_dataset
 from donerf.evaluation.edges import depth_edges
 from donerf.evaluation.metrics import compare, psnr
@@ -28,6 +28,7 @@ from donerf.evaluation.variants import (
     METHODS,
     Network,
     choose_variants,
+    is_said_already,
     narrowed,
     variant_named,
 )
@@ -420,3 +421,9 @@ def test_milliseconds_of_several_renderers_are_not_drawn():
 
     assert comparable([row, row])[0].ms == 5.0
     assert all(one.ms is None for one in comparable([row, replace(row, backend="eager")]))
+
+
+@pytest.mark.parametrize("name", ["courtyard_grid", "courtyard_small_grid", "living_room_grid"])
+def test_the_small_grid_is_the_shape_of_the_scenes_that_come_along(name: str):
+    assert is_said_already(variant_named("small-grid"), load_config(ROOT / f"configs/{name}.toml"))
+    assert not is_said_already(variant_named("small-grid"), Config())

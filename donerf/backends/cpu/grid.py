@@ -114,7 +114,10 @@ def _laid_out(table: Tensor, cells: int) -> tuple[Tensor, int, int, int]:
 
 
 def _emitted(function: Callable[..., Any]) -> Any:
-    """A function of compiled loops that says itself what LLVM gets to see."""
+    """A function of compiled loops that says itself what LLVM gets to see.
+
+    The context is numba's to give; typed as `intrinsic` is, every call would lack an argument.
+    """
     return intrinsic(function)
 
 
