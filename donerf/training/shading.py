@@ -136,11 +136,9 @@ def describe_placement(settings: ShadingTrainingSettings, oracle_scene: Scene) -
     """Where a training's samples come from."""
     if settings.placement == "oracle":
         oracle = oracle_scene.metadata.provenance["oracle"]
-        asked_for = oracle.get("settings", {}).get("steps", oracle["steps"])
+        steps, asked_for = oracle["steps"], oracle.get("settings", {}).get("steps", 0)
         unfinished = f", which is not done: {asked_for} were asked for"
-        return f"under an oracle of {oracle['steps']} steps" + (
-            unfinished if oracle["steps"] < asked_for else ""
-        )
+        return f"under an oracle of {steps} steps{unfinished if steps < asked_for else ''}"
     return "samples evenly" if settings.placement == "uniform" else "samples at the true depth"
 
 
