@@ -53,8 +53,8 @@ class Section:
 SECTIONS = (
     Section("kernels", 120),
     Section("published", 110),
-    Section("headset", 80),
-    Section("grid", 60),
+    Section("headset", 110),
+    Section("grid", 80),
     Section("samples", 70),
     Section("memory", 40),
     Section("pixels", 50),
